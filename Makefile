@@ -1,0 +1,31 @@
+# The few commands a developer types. `make` alone lists them.
+
+CARGO ?= cargo
+FROM  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build release test check demo setup clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: ## build every tool (debug)
+	$(CARGO) build --workspace --bins --locked
+
+release: ## build every tool, optimised, into target/release
+	$(CARGO) build --workspace --bins --locked --release
+
+setup: ## install what the tests need, or say what is missing
+	@scripts/setup
+
+test: ## setup, then unit tests and stories with the real binaries
+	@scripts/test
+
+check: ## what CI checks: format, lints, docs, dependencies
+	@scripts/check
+
+demo: ## deploy a real service for real; FROM=DIR deploys your own directory
+	@FROM='$(FROM)' scripts/demo
+
+clean: ## remove everything that was built
+	$(CARGO) clean
