@@ -21,9 +21,13 @@ pub struct Dir {
     path: PathBuf,
 }
 
-const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
+pub(crate) const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 
 impl Dir {
+    pub(crate) fn held(fd: OwnedFd, path: PathBuf) -> Self {
+        Self { fd, path }
+    }
+
     /// Opens the directory at `path`, following symlinks: for paths that a person named.
     pub fn open(path: &Path) -> Result<Self> {
         let fd = nix::fcntl::open(path, DIRECTORY, Mode::empty()).map_err(|e| Error::new("open directory", path, e))?;

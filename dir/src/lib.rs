@@ -4,6 +4,8 @@
 //! of a directory that is already held. Nobody who swaps a directory for a symlink in between can
 //! lead a tool elsewhere: no operation here follows a symlink in its last component.
 
+mod accounts;
+mod beneath;
 mod entry;
 mod error;
 mod flock;
@@ -11,6 +13,7 @@ mod held;
 mod name;
 mod owner;
 
+pub use accounts::{Accounts, User};
 pub use entry::{Kind, Stat};
 pub use error::{Error, Result};
 pub use flock::{Flock, Wait};

@@ -1,6 +1,8 @@
 //! Whose a root is, and how root (uid 0) works in it without leaving files of its own behind.
 
-use nix::unistd::{Gid, Uid, User, getgroups, setegid, seteuid, setgroups};
+use nix::unistd::{Gid, Uid, getgroups, setegid, seteuid, setgroups};
+
+use crate::Accounts;
 
 /// The user and group that own a root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +23,24 @@ pub struct ActingAs {
 impl Owner {
     /// The user's name, or the number where none is known.
     pub fn user_name(&self) -> String {
-        match User::from_uid(Uid::from_raw(self.uid)) {
-            Ok(Some(user)) => user.name,
-            _ => self.uid.to_string(),
+        match Accounts::read().ok().and_then(|accounts| accounts.user(self.uid)) {
+            Some(user) => user.name,
+            None => self.uid.to_string(),
         }
+    }
+
+    /// Whether the owning group has members besides the owner, as /etc/passwd and /etc/group say; a
+    /// group that neither names counts as having some.
+    pub fn group_has_others(&self) -> bool {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let (users, groups) = (read("/etc/passwd"), read("/etc/group"));
+        let field = |line: &str, at: usize| line.split(':').nth(at).unwrap_or_default().to_owned();
+        let number = |line: &str, at: usize| field(line, at).parse::<u32>().ok();
+        let own_name = users.lines().find(|line| number(line, 2) == Some(self.uid)).map(|line| field(line, 0));
+        let primary = users.lines().filter(|line| number(line, 3) == Some(self.gid)).any(|line| number(line, 2) != Some(self.uid));
+        let Some(group) = groups.lines().find(|line| number(line, 2) == Some(self.gid)) else { return true };
+        let members = field(group, 3);
+        primary || members.split(',').map(str::trim).any(|member| !member.is_empty() && Some(member) != own_name.as_deref())
     }
 
     /// Whether this process is uid 0 and the root is somebody else's.
@@ -57,16 +73,19 @@ impl Owner {
         }
         let gid = Gid::from_raw(self.gid);
         let uid = Uid::from_raw(self.uid);
-        match User::from_uid(uid)? {
-            Some(user) => {
-                let name = std::ffi::CString::new(user.name).map_err(|_| nix::Error::EINVAL)?;
-                nix::unistd::initgroups(&name, gid)?;
-            }
-            None => setgroups(&[gid])?,
+        let accounts = Accounts::read().map_err(|error| errno(&error))?;
+        let mut groups = vec![gid];
+        if let Some(user) = accounts.user(self.uid) {
+            groups.extend(accounts.groups_of(&user).into_iter().filter(|group| *group != self.gid).map(Gid::from_raw));
         }
+        setgroups(&groups)?;
         nix::unistd::setresgid(gid, gid, gid)?;
         nix::unistd::setresuid(uid, uid, uid)
     }
+}
+
+fn errno(error: &std::io::Error) -> nix::Error {
+    error.raw_os_error().map_or(nix::Error::EIO, nix::Error::from_raw)
 }
 
 impl Drop for ActingAs {
