@@ -1,0 +1,141 @@
+//! The deploy lock: one whole pipe at a time, and who holds a lock.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use anyhow::Context;
+use dir::{Flock, Wait};
+use serde::{Deserialize, Serialize};
+
+use crate::{Exit, Failure, RootDir, clock, host};
+
+/// The environment variable that names the inherited descriptor of the deploy lock.
+pub const DEPLOY_FD: &str = "CUTOVER_DEPLOY_FD";
+
+/// Who holds a lock, as its file says; without any argument of the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// User name.
+    pub user: String,
+    /// Host name.
+    pub host: String,
+    /// The tool.
+    pub tool: String,
+    /// Since when, RFC 3339, UTC.
+    pub since: String,
+    /// The deploy's id, random: it ties `run.json` to the deploy that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deploy: Option<String>,
+}
+
+impl Holder {
+    /// This process, as the tool `tool`.
+    pub fn this(tool: &str) -> Self {
+        Self {
+            pid: std::process::id(),
+            user: host::user_name(),
+            host: host::host_name(),
+            tool: tool.to_owned(),
+            since: clock::rfc3339(clock::now()),
+            deploy: None,
+        }
+    }
+
+    /// Writes it into the file of a lock that is held. Not synced: after a power cut nobody holds it.
+    pub fn write_to(&self, mut file: &File) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&text)
+    }
+
+    /// Reads what the holder wrote; `None` while it is still writing, or if nobody wrote anything.
+    pub fn read_from(mut file: &File) -> Option<Self> {
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(0)).ok()?;
+        file.take(4096).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// The failure of somebody who wanted the same lock: 75, naming the holder.
+    pub fn busy(holder: Option<&Self>, what: &str) -> Failure {
+        let message = match holder {
+            Some(holder) => format!("{what} is held by {holder}"),
+            None => format!("{what} is held by another process"),
+        };
+        let hint = match holder {
+            Some(holder) if holder.host == host::host_name() => {
+                format!("wait longer with --lock-wait, or look at it with: ps -fp {}", holder.pid)
+            }
+            _ => "wait longer with --lock-wait".to_owned(),
+        };
+        Failure::new(Exit::Busy, "lock.busy", message).hint(hint).retryable()
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{} (pid {}) of {} on {} since {}", self.tool, self.pid, self.user, self.host, self.since);
+        f.write_str(&crate::output::visible(&text))
+    }
+}
+
+/// The deploy lock as this process has it.
+#[derive(Debug)]
+pub enum DeployLock {
+    /// Held by the deploy this process runs under; the holder as the lock's file says.
+    Inherited(Option<Holder>),
+    /// Taken by this process, until it drops this.
+    Taken(Flock),
+}
+
+impl DeployLock {
+    /// The lock of the deploy this process runs under, if it does: the inherited descriptor must be
+    /// this root's deploy file and must hold the lock (`/proc/self/fdinfo`, proc(5)).
+    pub fn inherited(root: &RootDir) -> anyhow::Result<Option<Self>> {
+        let Some(fd) = inherited_fd() else { return Ok(None) };
+        let state = root.state()?;
+        let Some(expected) = state.stat_if_there("deploy")? else { return Ok(None) };
+        let link = format!("/proc/self/fd/{fd}");
+        let Ok(found) = nix::sys::stat::stat(link.as_str()) else { return Ok(None) };
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        let holds =
+            info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK") && line.contains("WRITE"));
+        if !holds || dir::Stat(found).identity() != expected.identity() {
+            return Ok(None);
+        }
+        // Opened anew: reading through the inherited one would move its offset.
+        let file = state.open_file("deploy", nix::fcntl::OFlag::O_RDONLY, 0)?;
+        Ok(Some(Self::Inherited(Holder::read_from(&file))))
+    }
+
+    /// Takes the deploy lock of `root` for `holder`; 75 when somebody else still holds it after `wait`.
+    pub fn take(root: &RootDir, wait: Wait, holder: &Holder) -> anyhow::Result<Self> {
+        let _acting = root.act_as_owner()?;
+        let what = || format!("the deploy lock of {}", root.path().display());
+        match root.state()?.lock_file("deploy", 0o600, wait)? {
+            Ok(lock) => {
+                holder.write_to(lock.file()).with_context(|| format!("write who holds {}", what()))?;
+                Ok(Self::Taken(lock))
+            }
+            Err(file) => Err(Holder::busy(Holder::read_from(&file).as_ref(), &what()).into()),
+        }
+    }
+
+    /// The id of the deploy this process runs under, if it does.
+    pub fn deploy(&self) -> Option<&str> {
+        match self {
+            Self::Inherited(holder) => holder.as_ref()?.deploy.as_deref(),
+            Self::Taken(_) => None,
+        }
+    }
+}
+
+/// The number of the inherited descriptor, as the environment names it.
+pub(crate) fn inherited_fd() -> Option<u32> {
+    std::env::var_os(DEPLOY_FD)?.to_str()?.parse().ok()
+}

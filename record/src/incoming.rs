@@ -1,0 +1,92 @@
+//! What reaches a stage, and whether it has work at all.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context, bail};
+
+use crate::pipe::fresh_record;
+use crate::run_file::is_settled;
+use crate::{DeployLock, ErrorInfo, Exit, Failure, Interrupts, Options, Record, Role, RootDir, RunFile, Tool};
+use crate::{host, input, json, output};
+
+/// The record a stage works on, and how it came.
+pub(crate) struct Incoming {
+    pub(crate) record: Record,
+    pub(crate) has_input: bool,
+    pub(crate) interrupts: Interrupts,
+}
+
+/// What a stage does next.
+pub(crate) enum Next {
+    /// Its own work.
+    Work(Box<Incoming>),
+    /// Nothing: the record goes on as it is.
+    PassBy(Box<Record>),
+}
+
+/// Reads the record, where one is expected, and decides by the rules of the pipe.
+pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<Next> {
+    let interrupts = Interrupts::watch().context("watch for signals")?;
+    let kind = input::kind(std::io::stdin());
+    if role == Role::Begins || options.no_record || kind == input::Stdin::Nothing {
+        return Ok(Next::Work(Box::new(Incoming { record: fresh_record(), has_input: false, interrupts })));
+    }
+    let waiting = || output::say(tool.name, "waiting for a record on stdin, which is a socket; to run alone add -n");
+    let bytes = input::read(kind, std::io::stdout().as_fd(), waiting)?;
+    let record = if bytes.is_empty() { died(role, options)? } else { json::parse(&bytes)? };
+    if record.host != host::host_name() {
+        bail!(
+            Failure::new(
+                Exit::InvalidInput,
+                "input.host",
+                format!("the record comes from the host {}, this is {}", record.host, host::host_name())
+            )
+            .hint("run the whole pipe on one host: ssh HOST 'release-mk … | release-switch …'")
+        );
+    }
+    if passes_by(role, &record) {
+        return Ok(Next::PassBy(Box::new(record)));
+    }
+    Ok(Next::Work(Box::new(Incoming { record, has_input: true, interrupts })))
+}
+
+fn passes_by(role: Role, record: &Record) -> bool {
+    let undo_failed = record.error.as_ref().is_some_and(|error| error.exit == Exit::UndoFailed.code());
+    record.held || undo_failed || (role == Role::Acts && !record.ok)
+}
+
+/// The record of a pipe whose stage before died without a word: in an undo stage under release-lock
+/// the one in `run.json`, as failed; else a refusal.
+fn died(role: Role, options: &Options) -> anyhow::Result<Record> {
+    let refusal = Failure::new(Exit::EmptyInput, "input.empty", "stdin is empty: the stage before died")
+        .hint("to run alone add -n");
+    if role != Role::Undoes {
+        bail!(refusal);
+    }
+    let Some(path) = options.root.clone().or_else(|| std::env::var_os("CUTOVER_ROOT").map(Into::into)) else {
+        bail!(refusal);
+    };
+    let root = RootDir::open(&path, options.allow_network_fs)?;
+    let Some(lock) = DeployLock::inherited(&root)? else { bail!(refusal) };
+    let Some(mut record) = RunFile::of(&root)?.read()? else { bail!(refusal) };
+    if lock.deploy().is_none() || record.deploy.as_deref() != lock.deploy() || is_settled(&record) {
+        bail!(refusal);
+    }
+    if record.ok && !record.held {
+        let last = record.stages.last().map_or_else(|| "a stage".to_owned(), |stage| stage.tool.clone());
+        record.ok = false;
+        record.error = Some(ErrorInfo {
+            message: format!("a stage died without a record; {last} was the last one at work"),
+            tool: last,
+            code: "stage.died".into(),
+            detail: None,
+            hint: Some("look at run.json for what was in hand".into()),
+            exit: Exit::EmptyInput.code(),
+            retryable: true,
+            blame: None,
+            cause: None,
+            rest: serde_json::Map::new(),
+        });
+    }
+    Ok(record)
+}

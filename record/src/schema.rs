@@ -1,0 +1,34 @@
+//! The JSON Schema (2020-12) of the record, generated from the types.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use crate::Record;
+use crate::sections;
+
+/// The schema as pretty JSON, without a final line feed.
+pub fn text() -> String {
+    serde_json::to_string_pretty(&value()).unwrap_or_default()
+}
+
+/// The schema: a record whose stages must also fit the section of their tool.
+pub fn value() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let tools = sections::schemas(&mut generator);
+    let mut schema = generator.into_root_schema_for::<Record>().to_value();
+    let sections: Vec<Value> = tools
+        .into_iter()
+        .map(|(tool, section)| {
+            json!({
+                "if": { "properties": { "tool": { "const": tool } } },
+                "then": section,
+            })
+        })
+        .collect();
+    schema["$id"] = "urn:cutover:record:1".into();
+    schema["title"] = "cutover record".into();
+    if let Some(stage) = schema.pointer_mut("/$defs/Stage") {
+        stage["allOf"] = Value::Array(sections);
+    }
+    schema
+}
