@@ -1,0 +1,70 @@
+//! The binaries under test, built once per test process from the sources as they are now.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The directory of freshly built binaries: every tool, `shop-service` and `shop-manager`.
+///
+/// Builds them at the first call. They are linked out of cargo's own directory, so that a build that somebody
+/// starts meanwhile does not pull a binary from under a running story. Panics when the build fails.
+pub fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(build)
+}
+
+/// The top of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+}
+
+/// Cargo's target directory, the one this very test was built into.
+pub fn target() -> PathBuf {
+    let exe = std::env::current_exe().expect("path of the running test");
+    // …/target/PROFILE/deps/stories-HASH
+    exe.ancestors().nth(3).expect("a test lies in target/PROFILE/deps").to_owned()
+}
+
+fn build() -> PathBuf {
+    let (workspace, target) = (workspace(), target());
+    let shelf = target.join("stories");
+    fs::create_dir_all(&shelf).expect("make the shelf for binaries");
+    let lock = File::create(shelf.join("lock")).expect("open the lock of the shelf");
+    lock.lock().expect("lock the shelf");
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(&workspace)
+        .stdin(Stdio::null())
+        .output()
+        .expect("run cargo build");
+    assert!(output.status.success(), "cargo build failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    let built = shelf.join("bin");
+    fs::create_dir_all(&built).expect("make the shelf for binaries");
+    for executable in executables(&output.stdout) {
+        place(&executable, &built);
+    }
+    built
+}
+
+/// The `executable` members of cargo's messages, that is: what this build says it made or found fresh.
+fn executables(messages: &[u8]) -> Vec<PathBuf> {
+    let paths: Vec<_> = String::from_utf8_lossy(messages)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .collect();
+    assert!(!paths.is_empty(), "cargo build named no executable");
+    paths
+}
+
+/// Puts a binary on the shelf by rename, so that a story that starts it at this moment gets the old or the new one.
+fn place(executable: &Path, shelf: &Path) {
+    let name = executable.file_name().expect("a binary has a name");
+    let fresh = shelf.join(format!(".{}.{}", name.display(), std::process::id()));
+    let _ = fs::remove_file(&fresh);
+    fs::hard_link(executable, &fresh).or_else(|_| fs::copy(executable, &fresh).map(drop)).expect("place a binary");
+    fs::rename(&fresh, shelf.join(name)).expect("place a binary");
+}

@@ -1,0 +1,22 @@
+//! The harness of the stories: shops to deploy, pipes to run, records that are validated before anybody sees them.
+//!
+//! `cargo test` builds no other package's binaries, so the harness builds them itself (see [`binaries`]): a stale
+//! one cannot pass. What a story needs and a machine does not have is skipped with [`skip!`], loudly and counted.
+#![expect(clippy::disallowed_methods, reason = "a harness acts on the world as a user does")]
+
+pub mod binaries;
+pub mod listing;
+pub mod pipe;
+pub mod real;
+pub mod record;
+pub mod running;
+pub mod services;
+pub mod shop;
+pub mod skip;
+pub mod trace;
+
+pub use pipe::{Pipe, Run};
+pub use record::Record;
+pub use running::Running;
+pub use services::Services;
+pub use shop::Shop;

@@ -1,0 +1,3 @@
+//! Real parts that stories deploy to: what supervises services in production, not doubles of it.
+
+pub mod systemd;

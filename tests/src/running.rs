@@ -1,0 +1,168 @@
+//! A script while it runs: its process group, its stages, the signals it gets.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use crate::Run;
+
+/// A started script. Dropped before its end, its whole process group is killed.
+#[derive(Debug)]
+pub struct Running {
+    script: String,
+    child: Child,
+    group: Pid,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+    started: Instant,
+    deadline: Duration,
+    ended: bool,
+}
+
+impl Running {
+    pub(crate) fn spawn(mut command: Command, script: String, deadline: Duration) -> Self {
+        let mut child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        let group = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        let stdout = child.stdout.take().map(read_all).unwrap_or_else(nothing);
+        let stderr = child.stderr.take().map(read_all).unwrap_or_else(nothing);
+        Self { script, child, group, stdout, stderr, started: Instant::now(), deadline, ended: false }
+    }
+
+    /// Sends a signal to the whole group, as a terminal or a supervisor does.
+    pub fn signal_all(&self, signal: Signal) {
+        let _ = killpg(self.group, signal);
+    }
+
+    /// Sends a signal to the stage that runs this program; waits until there is one.
+    pub fn signal(&self, program: &str, signal: Signal) {
+        for pid in self.pids_of(program) {
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// Waits until a member of the group runs this program; returns all of them.
+    pub fn pids_of(&self, program: &str) -> Vec<Pid> {
+        let mut found = Vec::new();
+        until(&format!("{program} runs in: {}", self.script), || {
+            found = members(self.group)
+                .into_iter()
+                .filter(|(_, comm)| *comm == program[..program.len().min(15)])
+                .map(|(pid, _)| pid)
+                .collect();
+            !found.is_empty()
+        });
+        found
+    }
+
+    /// Waits until a file is there; a story's way to know how far a pipe has come.
+    pub fn reaches(&self, path: impl AsRef<std::path::Path>) -> &Self {
+        let path = path.as_ref();
+        until(&format!("{} is there", path.display()), || path.symlink_metadata().is_ok());
+        self
+    }
+
+    /// Whether the script runs still.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The process group.
+    pub fn group(&self) -> Pid {
+        self.group
+    }
+
+    /// Waits for the end. Panics when the deadline passes or when somebody keeps stdout or stderr open afterwards.
+    pub fn wait(mut self) -> Run {
+        if !self.ends_in_time() {
+            let processes = members(self.group);
+            self.signal_all(Signal::SIGKILL);
+            let stderr = self.stderr.recv_timeout(Duration::from_secs(5)).unwrap_or_default();
+            panic!(
+                "not done in {:?}: {}\nstill there: {processes:?}\n--- stderr\n{stderr}",
+                self.deadline, self.script
+            );
+        }
+        let status = self.child.wait().expect("wait for the shell");
+        let elapsed = self.started.elapsed();
+        self.ended = true;
+        let grace = Duration::from_secs(20);
+        let stdout = self.stdout.recv_timeout(grace);
+        let stderr = self.stderr.recv_timeout(grace);
+        let (Ok(stdout), Ok(stderr)) = (stdout, stderr) else {
+            let processes = members(self.group);
+            self.signal_all(Signal::SIGKILL);
+            panic!("{} ended, but stdout or stderr is kept open, by one of {processes:?}?", self.script);
+        };
+        let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Run { script: self.script.clone(), status, stdout, stderr, elapsed }
+    }
+
+    fn ends_in_time(&self) -> bool {
+        let pid = rustix::process::Pid::from_raw(self.group.as_raw()).expect("a pid");
+        let ended = pidfd_open(pid, PidfdFlags::empty()).expect("watch the shell");
+        let left = self.deadline.saturating_sub(self.started.elapsed());
+        let timeout = left.try_into().expect("a timeout");
+        poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.signal_all(Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Waits for a condition that nothing announces; looks every millisecond, gives up after 30 s.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The living members of a process group with the names of their programs. A zombie has ended.
+fn members(group: Pid) -> Vec<(Pid, String)> {
+    let mut members = Vec::new();
+    for entry in fs::read_dir("/proc").expect("read /proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // PID (COMM) STATE PPID PGRP …; COMM may contain anything but ends at the last parenthesis.
+        let Some((head, tail)) = stat.rsplit_once(") ") else { continue };
+        let comm = head.split_once('(').map_or("", |(_, comm)| comm);
+        let mut fields = tail.split(' ');
+        let (state, pgrp) = (fields.next(), fields.nth(1));
+        if state != Some("Z") && pgrp == Some(group.as_raw().to_string().as_str()) {
+            members.push((Pid::from_raw(pid), comm.to_owned()));
+        }
+    }
+    members
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
+}
+
+fn nothing() -> Receiver<String> {
+    let (sender, receiver) = channel();
+    let _ = sender.send(String::new());
+    receiver
+}

@@ -1,0 +1,16 @@
+//! The stories: one file for each, told with the real binaries.
+#![expect(clippy::disallowed_methods, reason = "stories act on the world as users do")]
+
+mod real_systemd_boots;
+
+/// A file that no `mod` line names would never be compiled, let alone run.
+#[test]
+fn no_story_is_forgotten() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stories");
+    let files = std::fs::read_dir(dir).expect("list the stories").flatten().map(|entry| entry.file_name());
+    let mut files: Vec<_> = files.filter_map(|name| name.to_str()?.strip_suffix(".rs").map(str::to_owned)).collect();
+    files.retain(|name| name != "main");
+    files.sort();
+    let listed = include_str!("main.rs").lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    assert_eq!(files, listed.collect::<Vec<_>>());
+}
