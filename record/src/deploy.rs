@@ -61,6 +61,19 @@ impl Holder {
         serde_json::from_slice(&text).ok()
     }
 
+    /// The command that ends the holder: with its process group, where that is its own, so that a whole
+    /// deploy script goes and not only its shell.
+    fn how_to_end(&self) -> String {
+        let pid = i32::try_from(self.pid).ok().map(nix::unistd::Pid::from_raw);
+        let group = pid.and_then(|pid| nix::unistd::getpgid(Some(pid)).ok());
+        let own = nix::unistd::getpgrp();
+        match group {
+            // Never the group that this process, and so perhaps the asking person's shell, is in.
+            Some(group) if group != own => format!("kill -TERM -- -{group}"),
+            _ => format!("kill -TERM {}", self.pid),
+        }
+    }
+
     /// The failure of somebody who wanted the same lock: 75, naming the holder.
     pub fn busy(holder: Option<&Self>, what: &str) -> Failure {
         let message = match holder {
@@ -69,7 +82,7 @@ impl Holder {
         };
         let hint = match holder {
             Some(holder) if holder.host == host::host_name() => {
-                format!("wait longer with --lock-wait, or look at it with: ps -fp {}", holder.pid)
+                format!("wait longer with --lock-wait, or end it (its undo stages still run): {}", holder.how_to_end())
             }
             _ => "wait longer with --lock-wait".to_owned(),
         };

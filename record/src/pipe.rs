@@ -223,6 +223,13 @@ impl Pipe {
     /// Right before the first effect: looks down the pipe and at the signals, takes the deploy lock
     /// or finds it inherited, writes `run.json`. In a dry run only looks.
     pub fn begin_effect(&mut self) -> anyhow::Result<()> {
+        self.take_deploy_lock()?;
+        self.progress()
+    }
+
+    /// The first half of [`Pipe::begin_effect`], for a stage that must read `run.json` under the deploy
+    /// lock before it replaces it. In a dry run only looks down the pipe and at the signals.
+    pub fn take_deploy_lock(&mut self) -> anyhow::Result<()> {
         self.look_down()?;
         self.check_signals()?;
         if self.dry_run() || self.root.is_none() {
@@ -237,7 +244,7 @@ impl Pipe {
             self.look_down()?;
             self.check_signals()?;
         }
-        self.progress()
+        Ok(())
     }
 
     /// Writes `run.json` again, with this stage's section as it is now.
