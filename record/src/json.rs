@@ -44,7 +44,8 @@ pub(crate) fn parse_unbounded(bytes: &[u8]) -> anyhow::Result<Record> {
         }
         None => bail!(invalid("input.schema", "the JSON on stdin has no member 'schema': it is no record")),
     }
-    let record: Record = serde_json::from_value(value)
+    // From the text again, not from the value: only so do unknown numbers keep their very digits.
+    let record: Record = serde_json::from_str(text)
         .map_err(|e| invalid("input.invalid", &format!("the record on stdin is not valid: {e}")))?;
     check(&record)?;
     Ok(record)

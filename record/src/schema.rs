@@ -27,7 +27,7 @@ pub fn value() -> Value {
         .collect();
     schema["$id"] = "urn:cutover:record:1".into();
     schema["title"] = "cutover record".into();
-    if let Some(stage) = schema.pointer_mut("/$defs/Stage") {
+    if let Some(stage) = schema.pointer_mut("/$defs/Stage").filter(|_| !sections.is_empty()) {
         stage["allOf"] = Value::Array(sections);
     }
     schema
