@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat, stat as stat_path};
+use rustix::io::Errno;
 
 use crate::stat;
 use crate::stat::{all_pids, is_refused};
@@ -144,8 +145,13 @@ fn held_by(pid: u32, inodes: &HashSet<u64>) -> io::Result<HashSet<u64>> {
     for entry in Dir::read_from(&directory)? {
         let entry = entry?;
         let name: &CStr = entry.file_name();
-        let Ok(read) = readlinkat(&directory, name, std::mem::take(&mut target)) else { continue };
-        target = read.into_bytes();
+        target = match readlinkat(&directory, name, std::mem::take(&mut target)) {
+            Ok(read) => read.into_bytes(),
+            // The directory may be listed where its links may not be read.
+            Err(Errno::ACCESS | Errno::PERM) => return Err(Errno::ACCESS.into()),
+            // Closed meanwhile, or `.` and `..`.
+            Err(_) => continue,
+        };
         let inode = target.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]"));
         let inode = inode.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         held.extend(inode.filter(|inode| inodes.contains(inode)));

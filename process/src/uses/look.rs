@@ -146,7 +146,7 @@ impl Finder<'_> {
         for entry in Dir::read_from(&directory)? {
             let entry = entry?;
             let name: &CStr = entry.file_name();
-            // Closed meanwhile, or `.` and `..`.
+            // Closed meanwhile, or `.` and `..`; that they may be read is known since the first link.
             let Ok(read) = readlinkat(&directory, name, std::mem::take(&mut target)) else { continue };
             target = read.into_bytes();
             self.add(By::File, &target);
