@@ -6,6 +6,7 @@ use serde_json::Value;
 
 /// The section of svc-restart.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct RestartSection {
     /// The kind of manager: `systemd`, `exec`, `signal`, `supervisor`, `upstart`, `compose`.
     pub via: String,
@@ -13,13 +14,10 @@ pub struct RestartSection {
     pub action: String,
     /// How the instances are cut into batches, as it was given.
     pub batch: String,
-    /// How many instances are in each outcome's hands: all of them, whatever is elided below.
+    /// How many instances ended how: all of them, whatever is elided below.
     pub counts: RestartCounts,
     /// The instances in the order they are taken.
     pub instances: Vec<RestartInstance>,
-    /// How many instances are left out above.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub elided: u64,
     /// What the gates answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateAnswer>,
@@ -58,6 +56,9 @@ pub struct RestartInstance {
     /// Whether it was stopped before, so that taking it back is stopping it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub was_stopped: bool,
+    /// In an undo stage: the positions in `stages` of the stages that had changed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_stages: Vec<usize>,
     /// How long it was in hand, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
@@ -124,9 +125,4 @@ pub struct RestartHold {
     /// Until when a promotion is accepted, RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_at: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
