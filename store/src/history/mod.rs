@@ -1,0 +1,16 @@
+//! The activation log: which link named what since when, and what became of it.
+//!
+//! It is the only source for "previous", "good" and "bad". A verdict belongs to the manifest's
+//! sequence number, never to an id: an id may be used again once its release was collected.
+
+mod entry;
+mod file;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use entry::{Entry, Kind};
+pub use file::{Change, OpenIntent, abort, bad, done, good, intent};
+pub(crate) use file::{Journal, close, found};
+pub use view::{History, Span, Verdict};

@@ -1,0 +1,56 @@
+//! From a build to a release.
+//!
+//! Order: content (synced by the caller), listing, manifest, then the rename that makes the release visible, then its
+//! parents. A crash before the rename leaves papers without a tree, which is no release; after it the release is whole.
+
+use std::os::fd::AsFd;
+
+use anyhow::Context;
+use record::{Exit, Failure};
+
+use crate::staging::{Staging, TREE};
+use crate::{Lock, Manifest, debris, manifest, trash};
+
+impl Staging {
+    /// Publishes the build as a release, durable when it returns. The caller has synced its content with
+    /// [`dir::Dir::sync_file_system`] on a descriptor opened before the first write, and written the per-file listing
+    /// to the file `listing_name` of [`Staging::dir`]. When the last rename fails, listing and manifest are taken back.
+    pub fn publish(self, lock: &Lock<'_>, manifest: &Manifest, listing_name: &str) -> anyhow::Result<()> {
+        let listing = self.dir.open_file(listing_name, nix::fcntl::OFlag::O_RDONLY, 0)?;
+        nix::sys::stat::fchmod(listing.as_fd(), nix::sys::stat::Mode::from_bits_truncate(0o644))
+            .context("change mode of the listing")?;
+        // The listing may have been written after the caller's sync.
+        listing.sync_all().context("sync the listing")?;
+        // A tree whose own directory may not be written could not be renamed to another parent, now or by gc.
+        let mode = self.tree.own_stat()?.mode();
+        if mode & 0o200 == 0 {
+            self.tree.set_mode(mode | 0o200)?;
+        }
+        let published = self.name_it(lock, manifest, listing_name);
+        if published.is_err() {
+            debris::remove_papers(lock, &self.id)?;
+        }
+        published?;
+        // Without these the release is durable or not, but never half: the rename is one transaction.
+        lock.releases().sync().and_then(|()| self.dir.sync()).context(
+            Failure::new(
+                Exit::Unrecorded,
+                "mk.durability",
+                format!("{} was published, but the disk did not confirm it", self.id),
+            )
+            .hint("look at the disk before you rely on this release"),
+        )?;
+        trash::move_staging(lock, &self.name).map(drop).or_else(|error| {
+            // The release is there; what is left of its build is the next collection's.
+            if lock.releases().stat_if_there(&self.id)?.is_some() { Ok(()) } else { Err(error) }
+        })
+    }
+
+    fn name_it(&self, lock: &Lock<'_>, manifest: &Manifest, listing_name: &str) -> anyhow::Result<()> {
+        let trees = lock.part("tree")?;
+        self.dir.rename_new(listing_name, &trees, &self.id)?;
+        trees.sync()?;
+        manifest::write(lock, manifest)?;
+        self.dir.rename_new(TREE, lock.releases(), &self.id).with_context(|| format!("publish {}", self.id))
+    }
+}
