@@ -19,6 +19,7 @@ mod look;
 mod options;
 mod output;
 mod pipe;
+pub mod placeholders;
 mod root;
 mod run_file;
 pub mod schema;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::run_file::RunFile;
 use crate::{DeployLock, Exit, Failure, Holder, Interrupts, Options, Record, RootDir, Stage, Step, Warning};
-use crate::{clock, finish, host, incoming, look, output, undo};
+use crate::{clock, finish, host, incoming, look, output, placeholders, undo};
 
 /// A tool's name and version, as its stage carries them.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +181,7 @@ impl Pipe {
     /// The link: the option, else the record's last switch, else CUTOVER_LINK, else `current`.
     pub fn link(&self) -> anyhow::Result<Name> {
         if let Some(link) = &self.options.link {
-            return Ok(link.clone());
+            return Ok(Name::new(placeholders::fill(link.as_str(), &self.record)?)?);
         }
         let switched = self.record.stages.iter().rev().find(|stage| stage.tool == "release-switch" && !stage.undo);
         let recorded = switched.and_then(|stage| stage.rest.get("link")).and_then(Value::as_str);
