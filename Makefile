@@ -12,8 +12,8 @@ help: ## list these commands
 build: ## build every tool (debug)
 	$(CARGO) build --workspace --bins --locked
 
-release: ## build every tool, optimised, into target/release
-	$(CARGO) build --workspace --bins --locked --release
+release: ## build every tool, optimised and static; the last line says where
+	@scripts/build-release
 
 setup: ## install what the tests need, or say what is missing
 	@scripts/setup
