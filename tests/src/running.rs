@@ -48,15 +48,35 @@ impl Running {
         }
     }
 
+    /// Sends a signal to the stages that run this program now, if any.
+    pub fn signal_if_there(&self, program: &str, signal: Signal) {
+        for pid in self.running(program) {
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// Sends a signal to the stage that runs this program, its `--undo` stages aside, if there is one.
+    pub fn signal_acting(&self, program: &str, signal: Signal) {
+        for pid in self.running(program) {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if !words.split(|byte| *byte == 0).any(|word| word == b"--undo") {
+                let _ = kill(pid, signal);
+            }
+        }
+    }
+
+    /// The members of the group that run this program now.
+    fn running(&self, program: &str) -> Vec<Pid> {
+        // The kernel keeps 15 bytes of a program's name.
+        let short = &program[..program.len().min(15)];
+        members(self.group).into_iter().filter(|(_, comm)| comm == short).map(|(pid, _)| pid).collect()
+    }
+
     /// Waits until a member of the group runs this program; returns all of them.
     pub fn pids_of(&self, program: &str) -> Vec<Pid> {
         let mut found = Vec::new();
         until(&format!("{program} runs in: {}", self.script), || {
-            found = members(self.group)
-                .into_iter()
-                .filter(|(_, comm)| *comm == program[..program.len().min(15)])
-                .map(|(pid, _)| pid)
-                .collect();
+            found = self.running(program);
             !found.is_empty()
         });
         found

@@ -125,3 +125,25 @@ fn reserve() -> (u32, File) {
     }
     panic!("no free ports");
 }
+
+/// The whole deploy of a source: made, switched to, restarted and gated, taken back if need be, collected.
+pub fn deploy(source: &str) -> String {
+    format!(
+        "{}release-mk --root $ROOT --from {source} | release-switch | restart | release-switch --undo \
+         | restart --undo | release-gc --keep 5",
+        restart()
+    )
+}
+
+/// The same, with a gate that stops at its first question until the story writes the file `go`.
+///
+/// It creates `asked` when it has come there; [`crate::Running::reaches`] waits for that.
+pub fn deploy_with_a_pause(source: &str) -> String {
+    let gate = r#"[ -e asked ] || { touch asked; until [ -e go ]; do sleep 0.01; done; }; "#;
+    format!("GATE='{gate}'$GATE\n{}", deploy(source))
+}
+
+/// A script run as one isolated deploy: it calls itself again under release-lock.
+pub fn locked(script: &str) -> String {
+    format!("cat >deploy.sh <<'END'\n{script}\nEND\nrelease-lock --root $ROOT -- dash deploy.sh")
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::listing::Listing;
-use crate::{Pipe, Services};
+use crate::{Pipe, Services, binaries};
 
 /// A directory of its own for one story: `root` is deployed to, `v1`, `v2`, … are sources, `canary` must never change.
 #[derive(Debug)]
@@ -114,6 +114,40 @@ impl Shop {
         let lines = self.history();
         let concerned = lines.iter().filter(|line| line["to"] == id);
         concerned.map(|line| line["kind"].as_str().unwrap_or("?").to_owned()).collect()
+    }
+
+    /// Installs a shell script as a program in the story's `bin/`.
+    pub fn program(&self, name: &str, body: &str) {
+        let path = self.path().join("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("write a program");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make it executable");
+    }
+
+    /// The binaries again, where any user may reach them: a clone may lie in somebody's home.
+    pub fn binaries_for_all(&self) -> PathBuf {
+        let shelf = self.path().join("binaries");
+        if !shelf.exists() {
+            fs::create_dir(&shelf).expect("make a shelf");
+            for binary in fs::read_dir(binaries::directory()).expect("list the binaries").flatten() {
+                if binary.file_name().to_string_lossy().starts_with("release-") {
+                    let place = shelf.join(binary.file_name());
+                    fs::hard_link(binary.path(), &place)
+                        .or_else(|_| fs::copy(binary.path(), &place).map(drop))
+                        .expect("place a binary");
+                }
+            }
+        }
+        shelf
+    }
+
+    /// Whether the history calls a release bad.
+    pub fn is_bad(&self, id: &str) -> bool {
+        self.kinds_of(id).iter().any(|kind| kind == "bad")
+    }
+
+    /// Writes a file in the story's directory: a story's way to let something go on.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).expect("write a file of the story");
     }
 
     /// Everything under the root, for a comparison before and after.

@@ -1,7 +1,17 @@
 //! The stories: one file for each, told with the real binaries.
 #![expect(clippy::disallowed_methods, reason = "stories act on the world as users do")]
 
+mod a_failing_gate;
+mod a_good_deploy;
+mod a_killed_build;
+mod a_killed_restart;
+mod a_root_of_another;
+mod blame;
+mod interrupts;
+mod readers_see_no_gap;
 mod real_systemd_boots;
+mod two_deploys;
+mod typing_errors;
 
 /// A file that no `mod` line names would never be compiled, let alone run.
 #[test]

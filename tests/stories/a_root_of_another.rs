@@ -1,0 +1,69 @@
+//! A root used in turn by root (a timer) and by its owner (a person) stays the owner's.
+
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+
+use stories::{Pipe, Shop, skip};
+
+const OWNER: u32 = 65534;
+
+/// A script as another user.
+fn as_user(shop: &Shop, uid: u32, script: &str) -> Pipe {
+    let words = format!("setpriv --reuid {uid} --regid {uid} --clear-groups");
+    let path = format!("{}:/usr/bin:/bin", shop.binaries_for_all().display());
+    shop.pipe(script).env("PATH", path).under(words.split(' '))
+}
+
+fn all_is_the_owners(shop: &Shop, when: &str) {
+    let listing = shop.listing();
+    for path in listing.paths().into_iter().chain([Path::new("")]) {
+        let uid = shop.root().join(path).symlink_metadata().expect("stat").uid();
+        assert_eq!(uid, OWNER, "{} {when}", path.display());
+    }
+}
+
+#[test]
+fn what_root_makes_in_somebodys_root_is_theirs() {
+    if !skip::is_root() || !skip::has("setpriv") {
+        skip!("acting as several users needs root and setpriv");
+    }
+    let shop = Shop::new();
+    shop.source("v1");
+    std::fs::create_dir(shop.root()).expect("make the root");
+    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    let deploy = "release-mk --root $ROOT --from v1 | release-switch | release-switch --undo | release-gc --keep 2";
+    for turn in 0..3 {
+        shop.pipe(deploy).run().exits(0).record();
+        all_is_the_owners(&shop, &format!("after root, turn {turn}"));
+        as_user(&shop, OWNER, deploy).run().exits(0).record();
+        all_is_the_owners(&shop, &format!("after the owner, turn {turn}"));
+    }
+    as_user(&shop, OWNER, "release-switch --root $ROOT --rollback").run().exits(0).record();
+    shop.pipe("release-lock --root $ROOT -- release-switch --rollback --root $ROOT").run().exits_one_of(&[0, 69]);
+    all_is_the_owners(&shop, "after a rollback of each");
+    assert_eq!(shop.debris(), [] as [&str; 0]);
+}
+
+#[test]
+fn any_other_user_is_refused_with_the_command_that_works() {
+    if !skip::is_root() || !skip::has("setpriv") {
+        skip!("acting as several users needs root and setpriv");
+    }
+    let shop = Shop::new();
+    std::fs::create_dir(shop.root()).expect("make the root");
+    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    let id = shop.deploy_well("v1");
+    let before = shop.listing();
+    for line in [
+        "release-mk --root $ROOT --from v1".to_owned(),
+        format!("release-switch --root $ROOT --to {id}"),
+        "release-switch --root $ROOT --rollback".to_owned(),
+        "release-gc --root $ROOT -n".to_owned(),
+        format!("release-pin --root $ROOT {id} --for 10days --reason test"),
+        "release-lock --root $ROOT -- true".to_owned(),
+    ] {
+        let run = as_user(&shop, 1, &line).run();
+        run.exits(77).says("sudo -u nobody");
+        before.assert_unchanged(&shop.listing(), &line);
+    }
+}
