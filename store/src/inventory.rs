@@ -1,9 +1,9 @@
 //! Everything under a root, read once into one value; what plans are made from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use anyhow::Context;
+use anyhow::anyhow;
 use dir::{Kind, Name};
 use record::Record;
 
@@ -48,27 +48,18 @@ pub struct Inventory {
 
 /// Reads `root`. Never follows a link, takes no lock, writes nothing.
 pub fn read(root: &Root) -> anyhow::Result<Inventory> {
-    let (history, rest) = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let history = scope.spawn(|| History::read(root));
-        (history, read_rest(root)).map_first(|thread| thread.join().ok().context("read the history"))
-    });
-    Ok(with_history(rest?, history??))
+        let rest = read_rest(root)?;
+        let history = history.join().map_err(|_| anyhow!("read the history"))??;
+        Ok(with_history(rest, history))
+    })
 }
 
 /// Reads the root under its lock, with the history that the lock already knows.
 pub fn read_locked(lock: &Lock<'_>) -> anyhow::Result<Inventory> {
     let history = lock.history().clone();
     Ok(with_history(read_rest(lock)?, history))
-}
-
-trait MapFirst<A, B> {
-    fn map_first<C>(self, map: impl FnOnce(A) -> C) -> (C, B);
-}
-
-impl<A, B> MapFirst<A, B> for (A, B) {
-    fn map_first<C>(self, map: impl FnOnce(A) -> C) -> (C, B) {
-        (map(self.0), self.1)
-    }
 }
 
 fn with_history(mut inventory: Inventory, history: History) -> Inventory {
@@ -86,10 +77,20 @@ fn read_rest(root: &Root) -> anyhow::Result<Inventory> {
         run: record::RunFile::of(root.rootdir())?.read()?,
         ..Inventory::default()
     };
-    // Manifests before trees: a release that is published meanwhile is then missed, one that is removed meanwhile is
-    // seen without its tree; neither looks like a stranger that has always been there.
+    read_releases(root, &mut inventory)?;
+    for pair in inventory.releases.windows(2) {
+        if let [one, other] = pair
+            && one.seq == other.seq
+        {
+            inventory.problems.push(format!("{} and {} have the same sequence number {}", one.id, other.id, one.seq));
+        }
+    }
+    Ok(inventory)
+}
+
+fn read_releases(root: &Root, inventory: &mut Inventory) -> anyhow::Result<()> {
+    let manifests = manifest::read_all(root)?;
     let mut trees: BTreeSet<OsString> = BTreeSet::new();
-    let mut manifests = manifest::read_all(root)?;
     for name in root.releases().names()? {
         match root.releases().stat_if_there(&name)?.map(|stat| stat.kind()) {
             None => {}
@@ -99,29 +100,34 @@ fn read_rest(root: &Root) -> anyhow::Result<Inventory> {
             Some(_) => inventory.strangers.push(Stranger { name, why: "it is no directory".into() }),
         }
     }
-    for (id, read) in manifests.drain(..) {
-        let has_tree = trees.remove(std::ffi::OsStr::new(id.as_str()));
-        match read {
-            _ if !has_tree => inventory.without_tree.push(id),
-            Ok(manifest) => inventory.releases.push(manifest),
-            Err(error) => {
-                inventory.problems.push(format!("{error:#}"));
-                let why = "its manifest does not read".into();
-                inventory.strangers.push(Stranger { name: id.as_str().into(), why });
-            }
+    let mut sort = |id: ReleaseId, read: anyhow::Result<Manifest>| match read {
+        Ok(manifest) => inventory.releases.push(manifest),
+        Err(error) => {
+            inventory.problems.push(format!("{error:#}"));
+            let why = "its manifest does not read".into();
+            inventory.strangers.push(Stranger { name: id.as_str().into(), why });
+        }
+    };
+    for (id, read) in manifests {
+        if trees.remove(OsStr::new(id.as_str())) {
+            sort(id, read);
+        } else {
+            inventory.without_tree.push(id);
         }
     }
-    inventory.strangers.extend(trees.into_iter().map(|name| Stranger { name, why: "it has no manifest".into() }));
+    for name in trees {
+        // Published since the manifests were read, or removed since its manifest was: asked again, both are plain.
+        let published = ReleaseId::of_entry(&name).map(|id| (manifest::read(root, &id), id));
+        match published {
+            Some((Ok(Some(manifest)), _)) => inventory.releases.push(manifest),
+            Some((Err(error), id)) => inventory.problems.push(format!("{id}: {error:#}")),
+            _ if root.releases().stat_if_there(&name)?.is_none() => {}
+            _ => inventory.strangers.push(Stranger { name, why: "it has no manifest".into() }),
+        }
+    }
     inventory.strangers.sort_by(|one, other| one.name.cmp(&other.name));
     inventory.releases.sort_by_key(|manifest| manifest.seq);
-    for pair in inventory.releases.windows(2) {
-        if let [one, other] = pair
-            && one.seq == other.seq
-        {
-            inventory.problems.push(format!("{} and {} have the same sequence number {}", one.id, other.id, one.seq));
-        }
-    }
-    Ok(inventory)
+    Ok(())
 }
 
 impl Inventory {

@@ -31,9 +31,8 @@ impl Root {
             Ok(Err(busy)) => bail!(self.busy(Holder::read(&busy))),
             Ok(Ok(flock)) => flock,
         };
-        Holder::this(tool)
-            .write(flock.file())
-            .with_context(|| format!("note the holder in {}", self.state().path().join("lock").display()))?;
+        // For people only; on a full disk there is no room for it, and a collection must still get the lock.
+        let _ = Holder::this(tool).write(flock.file());
         let journal = Journal::open(self)?;
         let lock = Lock { root: self, journal: RefCell::new(journal), flock, _acting: acting };
         recover::recover(&lock)?;

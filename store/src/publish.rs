@@ -15,7 +15,9 @@ impl Staging {
     /// Publishes the build as a release, durable when it returns. The caller has synced its content with
     /// [`dir::Dir::sync_file_system`] on a descriptor opened before the first write, and written the per-file listing
     /// to the file `listing_name` of [`Staging::dir`]. When the last rename fails, listing and manifest are taken back.
-    pub fn publish(self, lock: &Lock<'_>, manifest: &Manifest, listing_name: &str) -> anyhow::Result<()> {
+    /// What is left of the build is moved to trash; its name there is returned, for [`trash::delete_small`] without
+    /// the lock.
+    pub fn publish(self, lock: &Lock<'_>, manifest: &Manifest, listing_name: &str) -> anyhow::Result<String> {
         let listing = self.dir.open_file(listing_name, nix::fcntl::OFlag::O_RDONLY, 0)?;
         nix::sys::stat::fchmod(listing.as_fd(), nix::sys::stat::Mode::from_bits_truncate(0o644))
             .context("change mode of the listing")?;
@@ -40,10 +42,9 @@ impl Staging {
             )
             .hint("look at the disk before you rely on this release"),
         )?;
-        trash::move_staging(lock, &self.name).map(drop).or_else(|error| {
-            // The release is there; what is left of its build is the next collection's.
-            if lock.releases().stat_if_there(&self.id)?.is_some() { Ok(()) } else { Err(error) }
-        })
+        // The release is there; where this fails, what is left of its build is the next collection's.
+        let _ = trash::move_staging(lock, &self.name);
+        Ok(self.name)
     }
 
     fn name_it(&self, lock: &Lock<'_>, manifest: &Manifest, listing_name: &str) -> anyhow::Result<()> {

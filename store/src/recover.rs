@@ -4,14 +4,33 @@
 //! says decides how it ends; so an interrupted switch is in the history whichever way it went.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::time::SystemTime;
 
 use dir::Name;
+use nix::errno::Errno;
 
 use crate::history::{self, Entry, Kind};
 use crate::link::{self, LinkState};
 use crate::{Lock, manifest};
 
 pub(crate) fn recover(lock: &Lock<'_>) -> anyhow::Result<()> {
+    match settle(lock) {
+        // A collection must get the lock to make room. What is not settled now is later: an open intent keeps both of
+        // its ends, and whoever wants to switch fails for want of room before anything happens.
+        Err(error) if is_for_want_of_room(&error) => Ok(()),
+        settled => settled,
+    }
+}
+
+fn is_for_want_of_room(error: &anyhow::Error) -> bool {
+    let full = [Errno::ENOSPC as i32, Errno::EDQUOT as i32];
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error).is_some_and(|errno| full.contains(&errno))
+    })
+}
+
+fn settle(lock: &Lock<'_>) -> anyhow::Result<()> {
     link::remove_temporaries(lock)?;
     let links = link::all(lock)?;
     let now = record::clock::now();
@@ -30,12 +49,7 @@ pub(crate) fn recover(lock: &Lock<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn note_if_changed(
-    lock: &Lock<'_>,
-    name: &Name,
-    on_disk: Option<&LinkState>,
-    now: std::time::SystemTime,
-) -> anyhow::Result<()> {
+fn note_if_changed(lock: &Lock<'_>, name: &Name, on_disk: Option<&LinkState>, now: SystemTime) -> anyhow::Result<()> {
     let newest = lock.history().newest(name).cloned();
     let as_recorded = match (&newest, on_disk) {
         (Some(newest), Some(link)) => names_the_same(link, newest),
@@ -43,11 +57,16 @@ fn note_if_changed(
         (None, Some(_)) => false,
         (None, None) => true,
     };
-    if as_recorded {
-        return Ok(());
-    }
     let to = on_disk.and_then(|link| link.release.clone());
     let manifest = to.as_ref().and_then(|id| manifest::read(lock, id).ok().flatten());
+    // The same id may be another release by now.
+    let same_release = match (&newest, &manifest) {
+        (Some(newest), Some(manifest)) => newest.to_seq.is_none_or(|seq| seq == manifest.seq),
+        _ => true,
+    };
+    if as_recorded && same_release {
+        return Ok(());
+    }
     history::found(
         lock,
         Entry {

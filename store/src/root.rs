@@ -165,15 +165,15 @@ fn make_parts(rootdir: &RootDir) -> anyhow::Result<bool> {
     }
     for name in ["lock", "deploy"] {
         // Made here with an exact mode; opening them with O_CREAT would leave the mode to the umask.
-        match state.stat_if_there(name)? {
-            None => match state.create_file(name, b"", 0o600) {
-                Err(e) if e.is_already_there() => {}
-                created => {
-                    created?;
-                    made = true;
-                }
-            },
-            Some(_) => {}
+        if state.stat_if_there(name)?.is_some() {
+            continue;
+        }
+        match state.create_file(name, b"", 0o600) {
+            Err(e) if e.is_already_there() => {}
+            created => {
+                created?;
+                made = true;
+            }
         }
     }
     if made {

@@ -194,6 +194,9 @@ fn refuse_taken(lock: &Lock<'_>, id: &ReleaseId) -> anyhow::Result<()> {
     if lock.dir().stat_if_there(id)?.is_some_and(|stat| stat.kind() == dir::Kind::Symlink) {
         bail!(taken("a link"));
     }
+    if let Some(link) = crate::link::all(lock)?.iter().find(|link| link.release.as_ref() == Some(id)) {
+        bail!(taken(&format!("the link {}, which names a missing release", link.name)));
+    }
     // Under the lock a manifest without its tree is what a killed publisher or collector left.
     if manifest::read(lock, id).is_ok_and(|found| found.is_none()) {
         return Ok(());

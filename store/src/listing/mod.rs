@@ -1,0 +1,71 @@
+//! `tree/<id>`: the per-file listing behind a release's digest.
+//!
+//! `cd releases/<id> && sha256sum -c ../../.cutover/tree/<id>` checks it: files stand as sha256sum writes them
+//! (names with a backslash, line feed or carriage return are escaped and the line begins with a backslash), all the
+//! rest in lines that begin with `#`, which sha256sum takes for comments:
+//!
+//! ```text
+//! #cutover.tree/1
+//! #d 0755 bin
+//! #f 0755 5120
+//! 9f86d08…  bin/app
+//! #l config -> ../../../shared/config
+//! ```
+//!
+//! Entries are in the order of a walk that takes each directory's names bytewise and a directory before what is in it.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::cmp::Ordering;
+
+pub use read::Reader;
+pub use write::{Sum, Writer};
+
+/// What one path of a release is. Times and owners are not part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A directory.
+    Directory {
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A regular file.
+    File {
+        /// Permission bits.
+        mode: u32,
+        /// Size in bytes.
+        size: u64,
+        /// Of its content.
+        sha256: [u8; 32],
+    },
+    /// A symlink.
+    Symlink {
+        /// Its text, in whatever bytes.
+        target: Vec<u8>,
+    },
+}
+
+/// One path of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the release, `/` between its parts, in whatever bytes.
+    pub path: Vec<u8>,
+    /// What is there.
+    pub what: What,
+}
+
+const HEAD: &[u8] = b"#cutover.tree/1\n";
+
+/// The order of entries: as a walk meets them, so `a/b` comes before `a-b`.
+pub fn order(one: &[u8], other: &[u8]) -> Ordering {
+    one.split(|&b| b == b'/').cmp(other.split(|&b| b == b'/'))
+}
+
+/// Two lowercase digits per byte.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
+}

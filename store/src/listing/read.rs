@@ -1,0 +1,108 @@
+//! From a listing to entries.
+
+use std::io::BufRead;
+
+use anyhow::{Context, bail, ensure};
+use sha2::{Digest, Sha256};
+
+use super::{Entry, HEAD, What, hex};
+
+/// Reads a listing entry by entry, with no more memory than one of them takes.
+#[derive(Debug)]
+pub struct Reader<R> {
+    lines: R,
+    line: Vec<u8>,
+    number: u64,
+    hash: Sha256,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Begins to read; anything but a listing of this format is an error.
+    pub fn new(lines: R) -> anyhow::Result<Self> {
+        let mut reader = Self { lines, line: Vec::new(), number: 0, hash: Sha256::new() };
+        ensure!(reader.next_line()? && reader.line == HEAD, "the listing begins with another format");
+        Ok(reader)
+    }
+
+    /// The next entry; `None` at the end.
+    pub fn entry(&mut self) -> anyhow::Result<Option<Entry>> {
+        if !self.next_line()? {
+            return Ok(None);
+        }
+        let number = self.number;
+        self.parse().map(Some).with_context(|| format!("read line {number} of the listing"))
+    }
+
+    /// The digest of what was read so far, to compare with the release's.
+    pub fn digest(&self) -> String {
+        format!("sha256:{}", hex(&self.hash.clone().finalize()))
+    }
+
+    fn next_line(&mut self) -> anyhow::Result<bool> {
+        self.line.clear();
+        self.lines.read_until(b'\n', &mut self.line).context("read the listing")?;
+        self.number += 1;
+        self.hash.update(&self.line);
+        ensure!(self.line.is_empty() || self.line.ends_with(b"\n"), "the listing is cut off in line {}", self.number);
+        Ok(!self.line.is_empty())
+    }
+
+    fn parse(&mut self) -> anyhow::Result<Entry> {
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        if let Some(rest) = line.strip_prefix(b"#d ") {
+            let (mode, path) = cut(rest, b" ").context("no mode")?;
+            return Ok(Entry { path: unescape(path)?, what: What::Directory { mode: octal(mode)? } });
+        }
+        if let Some(rest) = line.strip_prefix(b"#l ") {
+            let (path, target) = cut(rest, b" -> ").context("no target")?;
+            return Ok(Entry { path: unescape(path)?, what: What::Symlink { target: unescape(target)? } });
+        }
+        let rest = line.strip_prefix(b"#f ").context("neither directory nor file nor link")?;
+        let (mode, size) = cut(rest, b" ").context("no mode")?;
+        let (mode, size) = (octal(mode)?, std::str::from_utf8(size)?.parse()?);
+        ensure!(self.next_line()?, "no checksum");
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        let escaped = line.strip_prefix(b"\\");
+        let (sum, path) = cut(escaped.unwrap_or(line), b"  ").context("no checksum")?;
+        let path = path.strip_prefix(b"./").unwrap_or(path);
+        let path = if escaped.is_some() { unescape(path)? } else { path.to_vec() };
+        Ok(Entry { path, what: What::File { mode, size, sha256: unhex(sum)? } })
+    }
+}
+
+fn unhex(text: &[u8]) -> anyhow::Result<[u8; 32]> {
+    ensure!(text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit), "no sha256 checksum");
+    let text = std::str::from_utf8(text)?;
+    let mut bytes = [0; 32];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16)?;
+    }
+    Ok(bytes)
+}
+
+fn octal(text: &[u8]) -> anyhow::Result<u32> {
+    Ok(u32::from_str_radix(std::str::from_utf8(text)?, 8)?)
+}
+
+fn cut<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let index = text.windows(at.len()).position(|window| window == at)?;
+    Some((&text[..index], &text[index + at.len()..]))
+}
+
+fn unescape(text: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(&byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => match bytes.next() {
+                Some(b'\\') => b'\\',
+                Some(b'n') => b'\n',
+                Some(b'r') => b'\r',
+                Some(b's') => b' ',
+                _ => bail!("an escape that means nothing"),
+            },
+            byte => byte,
+        });
+    }
+    Ok(plain)
+}
