@@ -278,6 +278,11 @@ impl Pipe {
         Ok(())
     }
 
+    /// The root this stage acts on, once it has entered one.
+    pub fn root(&self) -> Option<&RootDir> {
+        self.root.as_ref()
+    }
+
     /// Whether this process runs under release-lock for the root it entered.
     pub fn is_under_deploy(&self) -> bool {
         self.root.as_ref().is_some_and(|root| matches!(DeployLock::inherited(root), Ok(Some(_))))
