@@ -1,0 +1,80 @@
+//! The switch itself, under the lock. Replaces the link on disk.
+
+use std::time::SystemTime;
+
+use anyhow::Context;
+use dir::Name;
+use record::{Exit, Failure};
+use store::history::{self, Change};
+use store::link::{self, Standing, Target};
+use store::{Lock, Manifest, ReleaseId};
+
+/// Who changes a link, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Author {
+    /// The pipe.
+    pub(crate) pipe: String,
+    /// The reason that the history keeps.
+    pub(crate) reason: Option<String>,
+    /// When.
+    pub(crate) at: SystemTime,
+}
+
+impl Author {
+    fn change(&self, link: &Name, from: Option<ReleaseId>, to: &Manifest, target: &Target) -> Change {
+        Change {
+            pipe: self.pipe.clone(),
+            link: link.clone(),
+            from,
+            to: to.id.clone(),
+            to_seq: to.seq,
+            digest: Some(to.digest.clone()),
+            target: target.text().display().to_string(),
+            reason: self.reason.clone(),
+            at: self.at,
+        }
+    }
+
+    /// The change that a verdict on `judged` is, in the history of `link`.
+    pub(crate) fn verdict(&self, link: &Name, judged: &Manifest) -> Change {
+        self.change(link, None, judged, &Target::release(judged.id.clone()))
+    }
+}
+
+/// Replaces `link`, which names `from`, by one to `target`, a release with the manifest `to`: the intent, the link, the
+/// end of the intent, each durable before the next. An error of status 1 means that the link is as it was.
+pub(crate) fn replace(
+    lock: &Lock<'_>,
+    author: &Author,
+    link: &Name,
+    from: Option<ReleaseId>,
+    to: &Manifest,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let intent = history::intent(lock, author.change(link, from, to, target))?;
+    let replaced = link::replace(lock, link, target);
+    if let Err(error) = &replaced
+        && !names(lock, link, target)
+    {
+        // Were the abort not written, the next one to take the lock writes it: the link says what happened.
+        if let Err(unwritten) = history::abort(lock, intent, author.at) {
+            return Err(unwritten).context(format!("{error:#}"));
+        }
+        return replaced;
+    }
+    // From here on the link is new, whatever else fails.
+    let noted = history::done(lock, intent, author.at).context(
+        Failure::new(
+            Exit::Unrecorded,
+            "switch.durability",
+            format!("{link} was replaced, but the history does not say so yet"),
+        )
+        .hint("the next tool that takes the lock writes it; look at the disk"),
+    );
+    replaced.and(noted)
+}
+
+/// Whether the link on disk is the new one.
+fn names(lock: &Lock<'_>, link: &Name, target: &Target) -> bool {
+    matches!(link::read(lock, link), Ok(Standing::Link(state)) if state.release.as_ref() == Some(&target.release) && state.inside == target.inside)
+}

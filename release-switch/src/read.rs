@@ -1,0 +1,119 @@
+//! What a switch must know before it decides: which release is asked for, and what linked configuration says today.
+//! Writes nothing.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use dir::{Dir, Kind};
+use record::{Exit, Failure, Pipe};
+use sha2::{Digest, Sha256};
+use store::{History, Manifest, ReleaseId, Root, manifest};
+
+use crate::cli::{Switch, Target};
+use crate::link_path;
+use crate::plan::Wish;
+
+/// The manifest of a release that is whole: its tree and its manifest are both there.
+pub(crate) fn whole(root: &Root, id: &ReleaseId) -> anyhow::Result<Option<Manifest>> {
+    let has_tree = root.releases().stat_if_there(id)?.is_some_and(|stat| stat.kind() == Kind::Directory);
+    if has_tree { manifest::read(root, id) } else { Ok(None) }
+}
+
+/// The release that is asked for, checked against the disk; in a dry run it need not be there yet.
+pub(crate) fn wish(pipe: &Pipe, root: &Root, switch: &Switch, history: &History) -> anyhow::Result<Wish> {
+    let id = match &switch.target {
+        Target::Previous => return Ok(Wish::Previous),
+        Target::Id(id) => id.clone(),
+        Target::Record => recorded(pipe, root)?,
+    };
+    let Some(manifest) = whole(root, &id)? else {
+        if pipe.dry_run() && pipe.has_input() {
+            return Ok(Wish::Named { id, verdict: store::Verdict::Never, file: None });
+        }
+        bail!(missing(root, &id)?);
+    };
+    if pipe.has_input() {
+        agrees(pipe, &manifest)?;
+    }
+    let file = switch.link_path.as_ref().map(|pattern| link_path::find(root, &id, pattern)).transpose()?;
+    Ok(Wish::Named { verdict: history.verdict(manifest.seq), id, file })
+}
+
+/// The record's release; a path that is not that of this root's release is refused.
+fn recorded(pipe: &Pipe, root: &Root) -> anyhow::Result<ReleaseId> {
+    let Some(release) = &pipe.record().release else {
+        bail!(
+            Failure::new(Exit::InvalidInput, "input.release", "the record names no release")
+                .hint("begin the pipe with release-mk, or with release-switch --to ID")
+        );
+    };
+    let id = ReleaseId::new(release.id.as_str())
+        .map_err(|e| Failure::new(Exit::InvalidInput, "input.release", format!("the record's release: {e}")))?;
+    let path = root.release_path(&id);
+    if release.path.as_ref().is_some_and(|recorded| *recorded != path.display().to_string()) {
+        let message = format!("the record says that {id} lies elsewhere than at {}", path.display());
+        bail!(Failure::new(Exit::InvalidInput, "input.release", message));
+    }
+    Ok(id)
+}
+
+/// Refuses a record that says something else of the release than the disk does.
+fn agrees(pipe: &Pipe, manifest: &Manifest) -> anyhow::Result<()> {
+    let Some(release) = &pipe.record().release else { return Ok(()) };
+    let other_digest = release.digest.as_ref().is_some_and(|digest| *digest != manifest.digest);
+    let other_seq = release.seq.is_some_and(|seq| seq != manifest.seq);
+    if other_digest || other_seq {
+        let what = if other_digest { "digest" } else { "sequence number" };
+        let message = format!("the record has another {what} of {} than the disk", manifest.id);
+        bail!(
+            Failure::new(Exit::InvalidInput, "input.release", message)
+                .hint("the record is of another root, or the release was collected and its name used again")
+        );
+    }
+    Ok(())
+}
+
+fn missing(root: &Root, id: &ReleaseId) -> anyhow::Result<Failure> {
+    let path = root.release_path(id);
+    let failure = |message: String| Failure::new(Exit::NoCandidate, "switch.no_release", message);
+    Ok(match root.releases().stat_if_there(id)? {
+        None => failure(format!("there is no release {id} in {}", root.path().display()))
+            .hint("release-ls shows what is there"),
+        Some(stat) if stat.kind() == Kind::Directory => {
+            failure(format!("{} has no manifest: it is not whole, or another tool made it", path.display()))
+                .hint("release-switch --adopt takes over what another tool made")
+        }
+        Some(_) => failure(format!("{} is no directory", path.display())),
+    })
+}
+
+/// The files in `shared/` that are not what they were when the release was built.
+pub(crate) fn changed_configuration(root: &Root, manifest: &Manifest) -> Vec<String> {
+    let digests = manifest.shared.iter().filter_map(|shared| Some((&shared.path, shared.digest.as_ref()?)));
+    digests
+        .filter_map(|(path, then)| match digest(root, path) {
+            Ok(now) if now == *then => None,
+            Ok(_) => Some(format!("shared/{path} is not what {} was built with", manifest.id)),
+            Err(e) => Some(format!("shared/{path}, which {} links to: {e:#}", manifest.id)),
+        })
+        .collect()
+}
+
+fn digest(root: &Root, path: &str) -> anyhow::Result<String> {
+    // shared/ itself may be an administrator's link; what is in it is not followed further.
+    let mut dir = Dir::open(&root.path().join("shared"))?;
+    let (directories, name) = path.rsplit_once('/').unwrap_or(("", path));
+    for directory in directories.split('/').filter(|directory| !directory.is_empty()) {
+        dir = dir.open_dir(directory)?;
+    }
+    let mut file = dir.open_file(name, nix::fcntl::OFlag::O_RDONLY, 0)?;
+    let mut sum = Sha256::new();
+    let mut buffer = [0; 64 << 10];
+    loop {
+        match file.read(&mut buffer).with_context(|| format!("read shared/{path}"))? {
+            0 => break,
+            n => sum.update(&buffer[..n]),
+        }
+    }
+    Ok(format!("sha256:{}", store::listing::hex(&sum.finalize())))
+}

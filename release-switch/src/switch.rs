@@ -1,0 +1,174 @@
+//! A switch from its record to its section: reads, decides, applies.
+
+use anyhow::bail;
+use dir::Name;
+use record::sections::SwitchSection;
+use record::{Exit, Failure, Pipe, RootDir, RunFile};
+use store::{History, Manifest, ReleaseId, Root, history, link};
+
+use crate::apply::{self, Author};
+use crate::cli::{Switch, Target};
+use crate::plan::{self, Plan, Situation};
+use crate::read;
+
+/// Replaces the link as it is asked for, or only plans that.
+pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> anyhow::Result<()> {
+    refuse_without_target(pipe, asked)?;
+    let (path, link) = (pipe.root_path()?, pipe.link()?);
+    link::check_name(&link)?;
+    let allow = pipe.options().allow_network_fs;
+    let root = Root::open(&path, allow)?;
+    pipe.enter(RootDir::open(&path, allow)?);
+    if pipe.dry_run() {
+        let history = History::read(&root)?;
+        let plan = decide(pipe, &root, &history, &link, asked)?;
+        tell(pipe, &root, &link, &plan, reason);
+        let from = plan.from.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        if plan.changed {
+            pipe.plan(
+                "switch",
+                root.path().join(&link).display().to_string(),
+                Some(format!("from {from} to {}", plan.to.release)),
+            );
+            pipe.changed();
+        }
+        return fill(pipe, &root, &plan, asked);
+    }
+    pipe.take_deploy_lock()?;
+    refuse_while_held(pipe, asked)?;
+    let plan = {
+        let lock = root.lock(pipe.wait(), "release-switch")?;
+        let history = lock.history().clone();
+        let plan = decide(pipe, &root, &history, &link, asked)?;
+        tell(pipe, &root, &link, &plan, reason);
+        fill(pipe, &root, &plan, asked)?;
+        if plan.changed {
+            let to = present(&root, &plan.to.release)?;
+            pipe.begin_effect()?;
+            let author = Author { pipe: pipe.record().pipe.clone(), reason: reason.map(str::to_owned), at: pipe.now() };
+            if let Some(condemned) = &plan.condemned
+                && let Some(manifest) = read::whole(&root, condemned)?
+            {
+                // Before the link: killed in between, a second rollback must not come back to this one.
+                history::bad(&lock, author.verdict(&link, &manifest))?;
+            }
+            let replaced = apply::replace(&lock, &author, &link, plan.from.clone(), &to, &plan.to);
+            if replaced.as_ref().err().is_none_or(is_done) {
+                pipe.changed();
+            }
+            replaced?;
+        }
+        plan
+    };
+    report(pipe, &root, &link, &plan, asked);
+    Ok(())
+}
+
+/// Whether the error says that the link was replaced all the same.
+fn is_done(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.exit() == Exit::Unrecorded)
+}
+
+fn refuse_without_target(pipe: &Pipe, asked: &Switch) -> anyhow::Result<()> {
+    if matches!(asked.target, Target::Record) && !pipe.has_input() {
+        bail!(
+            Failure::new(
+                Exit::Usage,
+                "usage",
+                "nothing says which release: pipe release-mk's record in, name one with --to ID, or go back with --rollback"
+            )
+            .hint("release-mk --root /srv/shop --from build/ | release-switch     (release-switch --help has more)")
+        );
+    }
+    Ok(())
+}
+
+/// 75 while another pipe waits for its promotion, unless it is overtaken on purpose. Under the deploy lock.
+fn refuse_while_held(pipe: &mut Pipe, asked: &Switch) -> anyhow::Result<()> {
+    let path = pipe.root_path()?;
+    let root = RootDir::open(&path, pipe.options().allow_network_fs)?;
+    let Some(run) = RunFile::of(&root)?.read()?.filter(|run| run.held && run.pipe != pipe.record().pipe) else {
+        return Ok(());
+    };
+    let since = run.stages.last().map_or("an unknown time", |stage| stage.started_at.as_str());
+    let of = run.release.as_ref().map_or_else(String::new, |release| format!(" of {}", release.id));
+    let message = format!("the deploy{of} on {} is held since {since} and waits for its promotion", run.host);
+    if asked.supersede {
+        pipe.warn("superseded", format!("{message}; it is overtaken now and can no longer be promoted"));
+        return Ok(());
+    }
+    bail!(
+        Failure::new(Exit::Busy, "held", message)
+            .hint(
+                "promote it with svc-restart --promote FILE, end it with --abort FILE, or overtake it with --supersede"
+            )
+            .retryable()
+    )
+}
+
+fn decide(pipe: &Pipe, root: &Root, history: &History, link: &Name, asked: &Switch) -> anyhow::Result<Plan> {
+    let wish = read::wish(pipe, root, asked, history)?;
+    let now = link::read(root, link)?.link(root, link)?;
+    let present = |id: &ReleaseId, seq: u64| {
+        read::whole(root, id).is_ok_and(|manifest| manifest.is_some_and(|manifest| manifest.seq == seq))
+    };
+    let situation = Situation { link, now: now.as_ref(), history, present: &present };
+    Ok(plan::plan(&situation, &wish, asked.expect.as_ref())?)
+}
+
+fn present(root: &Root, id: &ReleaseId) -> anyhow::Result<Manifest> {
+    read::whole(root, id)?.ok_or_else(|| {
+        Failure::new(Exit::NoCandidate, "switch.no_release", format!("the release {id} went away in this moment"))
+            .into()
+    })
+}
+
+/// The section, as it stands in run.json too.
+fn tell(pipe: &mut Pipe, root: &Root, link: &Name, plan: &Plan, reason: Option<&str>) {
+    pipe.set_section(&SwitchSection {
+        link: Some(root.path().join(link).display().to_string()),
+        from: plan.from.as_ref().map(ToString::to_string),
+        to: Some(plan.to.release.to_string()),
+        target: plan.to.inside.as_ref().map(|_| plan.to.text().display().to_string()),
+        reason: reason.map(str::to_owned),
+        marked_bad: plan.condemned.as_ref().map(ToString::to_string),
+        ..SwitchSection::default()
+    });
+}
+
+/// A tool that begins a pipe says which release it is about.
+fn fill(pipe: &mut Pipe, root: &Root, plan: &Plan, asked: &Switch) -> anyhow::Result<()> {
+    if matches!(asked.target, Target::Record) {
+        return Ok(());
+    }
+    if pipe.dry_run() {
+        pipe.record_mut().release = Some(record::Release { id: plan.to.release.to_string(), ..Default::default() });
+        return Ok(());
+    }
+    let release = present(root, &plan.to.release)?.to_release(root);
+    pipe.record_mut().release = Some(release);
+    Ok(())
+}
+
+/// What people read, and what they should know of an older release.
+fn report(pipe: &mut Pipe, root: &Root, link: &Name, plan: &Plan, asked: &Switch) {
+    let to = &plan.to.release;
+    match (&plan.from, plan.changed) {
+        (_, false) => pipe.say(format!("{link} names {to} already")),
+        (None, true) => pipe.say(format!("{link} -> {to}")),
+        (Some(from), true) => pipe.say(format!("{link}: {from} -> {to}")),
+    }
+    if let Some(condemned) = &plan.condemned {
+        pipe.say(format!("{condemned} is marked bad"));
+    }
+    if plan.to_bad {
+        pipe.warn("switch.bad", format!("{to} is marked bad in the history"));
+    }
+    if !matches!(asked.target, Target::Record)
+        && let Ok(Some(manifest)) = read::whole(root, to)
+    {
+        for changed in read::changed_configuration(root, &manifest) {
+            pipe.warn("switch.configuration", changed);
+        }
+    }
+}
