@@ -25,6 +25,11 @@ pub fn note(why: &str) {
     }
 }
 
+/// Prints a measurement past the test runner's capture: it is to be seen when all is well.
+pub fn measured(what: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("MEASURED {what}\n").as_bytes());
+}
+
 /// Whether a program is to be had, also in the directories of an administrator.
 pub fn has(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin:/usr/bin:/bin";

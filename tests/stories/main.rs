@@ -1,15 +1,27 @@
 //! The stories: one file for each, told with the real binaries.
 #![expect(clippy::disallowed_methods, reason = "stories act on the world as users do")]
 
+mod a_deploy_with_systemd;
 mod a_failing_gate;
 mod a_good_deploy;
+mod a_kill_at_every_call;
 mod a_killed_build;
 mod a_killed_restart;
 mod a_root_of_another;
 mod blame;
+mod collecting;
+mod durability_order;
+mod hostile_ids;
+mod hostile_processes;
+mod hostile_records;
+mod hostile_state;
 mod interrupts;
+mod planning;
 mod readers_see_no_gap;
 mod real_systemd_boots;
+mod rolling_back;
+mod start_up_time;
+mod the_contract;
 mod two_deploys;
 mod typing_errors;
 

@@ -1,0 +1,95 @@
+//! Going back in a moment of panic: no argument is needed, bad releases are skipped, nothing to go back to is an error.
+
+use stories::Shop;
+
+#[test]
+fn a_rollback_needs_no_argument_and_says_from_and_to() {
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    let run = shop.pipe("release-switch --root $ROOT --rollback --reason 'checkout is slow'").run();
+    let record = run.exits(0).record();
+    let stage = record.stage("release-switch");
+    assert_eq!((&stage["from"], &stage["to"]), (&v2.as_str().into(), &v1.as_str().into()), "{run}");
+    assert_eq!(record.id(), v1, "the rollback fills in the release\n{run}");
+    assert!(shop.is_bad(&v2), "{run}");
+    assert!(shop.releases().contains(&v2), "the evidence stays\n{run}");
+    assert!(shop.history().iter().any(|line| line["reason"] == "checkout is slow"), "{run}");
+}
+
+#[test]
+fn a_good_b_bad_c_bad_lands_on_a() {
+    let shop = Shop::new();
+    let a = shop.deploy_well("v1");
+    let b = shop.deploy_well("v2");
+    shop.pipe("release-switch --root $ROOT --rollback").run().exits(0);
+    let c = shop.deploy_well("v3");
+    let run = shop.pipe("release-switch --root $ROOT --rollback").run();
+    run.exits(0);
+    assert_eq!(shop.current(), Some(a), "{run}");
+    assert!(shop.is_bad(&b) && shop.is_bad(&c), "{run}");
+}
+
+#[test]
+fn nothing_to_roll_back_to_exits_69_and_changes_nothing() {
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    let before = shop.listing();
+    let run = shop.pipe("release-switch --root $ROOT --rollback").run();
+    run.exits(69);
+    assert_eq!(run.record()["ok"], false);
+    assert_eq!(shop.current(), Some(v1));
+    before.assert_unchanged(&shop.listing(), "by a rollback without a candidate");
+}
+
+#[test]
+fn a_bad_release_may_be_chosen_by_name() {
+    let shop = Shop::new();
+    shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    shop.pipe("release-switch --root $ROOT --rollback").run().exits(0);
+    assert!(shop.is_bad(&v2));
+    shop.pipe(format!("release-switch --root $ROOT --to {v2}")).run().exits(0);
+    assert_eq!(shop.current(), Some(v2));
+}
+
+#[test]
+fn a_switch_that_expects_something_else_changes_nothing() {
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    let run = shop.pipe(format!("release-switch --root $ROOT --to {v1} --expect {v1}")).run();
+    run.exits(75).fails_with("switch.expected");
+    assert_eq!(shop.current(), Some(v2.clone()), "{run}");
+    shop.pipe(format!("release-switch --root $ROOT --to {v1} --expect {v2}")).run().exits(0);
+    assert_eq!(shop.current(), Some(v1));
+}
+
+#[test]
+fn every_link_has_a_history_of_its_own() {
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    let other = |id: &str| {
+        shop.pipe(format!("release-switch --root $ROOT --link other --to {id} | release-switch --good"))
+            .run()
+            .exits(0)
+            .record()
+    };
+    other(&v2);
+    other(&v1);
+    shop.pipe("release-switch --root $ROOT --link other --rollback").run().exits(0);
+    assert_eq!(shop.named("other"), Some(v2.clone()));
+    assert_eq!(shop.current(), Some(v2));
+}
+
+#[test]
+fn a_link_that_was_changed_by_hand_is_recorded_as_found() {
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    shop.pipe(format!("ln -sfn releases/{v1} root/by-hand && mv -T root/by-hand root/current")).run().exits(0);
+    shop.pipe(format!("release-switch --root $ROOT --to {v2}")).run().exits(0);
+    let kinds: Vec<_> = shop.history().iter().map(|line| line["kind"].clone()).collect();
+    assert!(kinds.iter().any(|kind| kind == "found"), "{kinds:?}");
+}

@@ -1,0 +1,41 @@
+//! How long a release build takes to start, beside `/bin/true`. A measurement: it is printed, not judged.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use stories::{binaries, skip};
+
+#[test]
+fn a_release_build_starts_about_as_fast_as_true() {
+    let release = binaries::target().join("release/release-switch");
+    if !release.exists() {
+        skip!("no release build here (make release); nothing is measured");
+    }
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..60 {
+        let (a, b) = (started(&release, "--version"), started(Path::new("/bin/true"), "--ignored"));
+        if round > 0 {
+            ours.push(a);
+            theirs.push(b);
+        }
+    }
+    let (ours, theirs) = (median(ours), median(theirs));
+    skip::measured(&format!(
+        "release-switch --version: {ours:?}; /bin/true: {theirs:?}; {:.2} of it",
+        ours.as_secs_f64() / theirs.as_secs_f64()
+    );
+}
+
+fn started(program: &Path, argument: &str) -> Duration {
+    let begun = Instant::now();
+    let status =
+        Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(status.expect("run the program").success(), "{} fails", program.display());
+    begun.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
