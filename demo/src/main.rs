@@ -63,10 +63,11 @@ enum Part {
         #[arg(long)]
         counts: PathBuf,
     },
-    /// Prints so many free ports, below those that outgoing connections are given.
+    /// Prints the first digits of so many free ports, which end in 0, 1 and so on.
     Ports {
         /// How many.
-        count: usize,
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=10))]
+        count: u16,
     },
 }
 

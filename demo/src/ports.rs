@@ -5,26 +5,23 @@ use std::net::TcpListener;
 
 use anyhow::{Context, Result, bail};
 
-/// Prints `count` ports on one line, each free now, all below the range that the kernel gives to outgoing connections:
-/// one of those could take the port of an instance while it restarts.
-pub(crate) fn print(count: usize) -> Result<()> {
+/// Prints all digits but the last of `count` ports that are free now: with 1743 those are 17430, 17431 and so on.
+///
+/// They lie below the range that the kernel gives to outgoing connections: one of those could take the port of an
+/// instance while it restarts.
+pub(crate) fn print(count: u16) -> Result<()> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let above: u16 = range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32768);
-    let below = 10_000.min(above / 2);
+    let above =
+        range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32768_u32).clamp(12_000, 65_530);
+    let (first, decades) = (1_000, above / 10 - 1_000);
     // Two demos at once start at different places.
-    let start = u32::from(above - below) * (std::process::id() % 97) / 97;
-    let mut held = Vec::new();
-    for step in 0..u32::from(above - below) {
-        let port = below + u16::try_from((start + step) % u32::from(above - below)).unwrap_or(0);
-        if held.len() < count
-            && let Ok(listener) = TcpListener::bind(("127.0.0.1", port))
-        {
-            held.push((listener, port.to_string()));
-        }
-    }
-    if held.len() < count {
-        bail!("fewer than {count} free ports between {below} and {above}");
-    }
-    let ports: Vec<_> = held.iter().map(|(_, port)| port.as_str()).collect();
-    writeln!(std::io::stdout(), "{}", ports.join(" ")).context("print the ports")
+    let free =
+        (0..decades).map(|step| first + (std::process::id() + step) % decades).find(|decade| is_free(*decade, count));
+    let Some(decade) = free else { bail!("no {count} free ports in a row between {}0 and {above}", first) };
+    writeln!(std::io::stdout(), "{decade}").context("print the ports")
+}
+
+fn is_free(decade: u32, count: u16) -> bool {
+    let ports = (0..u32::from(count)).map(|last| u16::try_from(decade * 10 + last));
+    ports.map(|port| TcpListener::bind(("127.0.0.1", port.ok()?)).ok()).collect::<Option<Vec<_>>>().is_some()
 }
