@@ -2,6 +2,9 @@
 //!
 //! The members stand beside those that all stages share; every one is optional for a reader.
 
+mod health;
+mod mk;
+mod pin;
 mod restart;
 mod route;
 mod switch;
@@ -9,6 +12,9 @@ mod switch;
 use schemars::SchemaGenerator;
 use serde_json::Value;
 
+pub use health::{HealthCounts, HealthOutcome, HealthReason, HealthSection, HealthTarget};
+pub use mk::{MkOutcome, MkSection, MkStep};
+pub use pin::{PinEntry, PinOutcome, PinSection};
 pub use restart::{GateAnswer, RestartCounts, RestartHold, RestartInstance, RestartOutcome, RestartSection};
 pub use route::{RouteSection, RouteSlot};
 pub use switch::{SwitchAdopted, SwitchLink, SwitchOutcome, SwitchSection};
@@ -16,8 +22,11 @@ pub use switch::{SwitchAdopted, SwitchLink, SwitchOutcome, SwitchSection};
 /// The schema of every tool's section, by the tool's name.
 pub(crate) fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
     vec![
+        ("release-mk", generator.subschema_for::<MkSection>().to_value()),
+        ("release-pin", generator.subschema_for::<PinSection>().to_value()),
         ("release-switch", generator.subschema_for::<SwitchSection>().to_value()),
         ("svc-route", generator.subschema_for::<RouteSection>().to_value()),
+        ("svc-health", generator.subschema_for::<HealthSection>().to_value()),
         ("svc-restart", generator.subschema_for::<RestartSection>().to_value()),
     ]
 }
