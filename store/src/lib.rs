@@ -6,7 +6,6 @@
 
 pub mod debris;
 pub mod history;
-mod holder;
 mod id;
 pub mod inventory;
 pub mod link;
@@ -22,7 +21,6 @@ pub mod staging;
 pub mod trash;
 
 pub use history::{History, Verdict};
-pub use holder::Holder;
 pub use id::{InvalidId, ReleaseId};
 pub use inventory::Inventory;
 pub use lock::Lock;

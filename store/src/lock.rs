@@ -5,10 +5,10 @@ use std::ops::Deref;
 
 use anyhow::{Context, bail};
 use dir::{ActingAs, Flock, Wait};
-use record::{Exit, Failure};
+use record::{Exit, Failure, Holder};
 
 use crate::history::{History, Journal};
-use crate::{Holder, Root, recover};
+use crate::{Root, recover};
 
 /// The held short lock of a root. Every function that changes the root asks for it. While it lives, this process acts
 /// as the root's owner.
@@ -28,11 +28,11 @@ impl Root {
         let acting = self.rootdir().act_as_owner()?;
         let flock = match self.state().lock_file("lock", 0o600, wait) {
             Err(e) => return Err(e).context(unusable_lock(self)),
-            Ok(Err(busy)) => bail!(self.busy(Holder::read(&busy))),
+            Ok(Err(busy)) => bail!(self.busy(Holder::read_from(&busy))),
             Ok(Ok(flock)) => flock,
         };
         // For people only; on a full disk there is no room for it, and a collection must still get the lock.
-        let _ = Holder::this(tool).write(flock.file());
+        let _ = Holder::this(tool).write_to(flock.file());
         let journal = Journal::open(self)?;
         let lock = Lock { root: self, journal: RefCell::new(journal), flock, _acting: acting };
         recover::recover(&lock)?;

@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, bail};
 use dir::{Dir, Flock, Wait};
-use record::{Exit, Failure};
+use record::{Exit, Failure, Holder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Holder, Lock, ReleaseId, Root, manifest};
+use crate::{Lock, ReleaseId, Root, manifest};
 
 /// A build of this process. The tree is built in `tree`; whatever else the builder keeps lies beside it.
 #[derive(Debug)]
