@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use dir::{Flock, Wait};
@@ -12,6 +13,9 @@ use crate::{Exit, Failure, RootDir, clock, host};
 
 /// The environment variable that names the inherited descriptor of the deploy lock.
 pub const DEPLOY_FD: &str = "CUTOVER_DEPLOY_FD";
+
+/// How long a waiting tool may be deaf to signals and to the end of its pipe.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Who holds a lock, as its file says; without any argument of the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,16 +130,32 @@ impl DeployLock {
         Ok(Some(Self::Inherited(Holder::read_from(&file))))
     }
 
-    /// Takes the deploy lock of `root` for `holder`; 75 when somebody else still holds it after `wait`.
-    pub fn take(root: &RootDir, wait: Wait, holder: &Holder) -> anyhow::Result<Self> {
+    /// Takes the deploy lock of `root` for `holder`; 75 when somebody else still holds it after `wait`. Whenever it is
+    /// found held, `still_wanted` is told by whom; its error ends the waiting.
+    pub fn take(
+        root: &RootDir,
+        wait: Wait,
+        holder: &Holder,
+        mut still_wanted: impl FnMut(Option<&Holder>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let _acting = root.act_as_owner()?;
         let what = || format!("the deploy lock of {}", root.path().display());
-        match root.state()?.lock_file("deploy", 0o600, wait)? {
-            Ok(lock) => {
-                holder.write_to(lock.file()).with_context(|| format!("write who holds {}", what()))?;
-                Ok(Self::Taken(lock))
+        let deadline = Instant::now() + wait.0;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match root.state()?.lock_file("deploy", 0o600, Wait(left.min(BETWEEN_LOOKS)))? {
+                Ok(lock) => {
+                    holder.write_to(lock.file()).with_context(|| format!("write who holds {}", what()))?;
+                    return Ok(Self::Taken(lock));
+                }
+                Err(file) => {
+                    let by = Holder::read_from(&file);
+                    if left <= BETWEEN_LOOKS {
+                        return Err(Holder::busy(by.as_ref(), &what()).into());
+                    }
+                    still_wanted(by.as_ref())?;
+                }
             }
-            Err(file) => Err(Holder::busy(Holder::read_from(&file).as_ref(), &what()).into()),
         }
     }
 

@@ -239,12 +239,26 @@ impl Pipe {
         if self.lock.is_none()
             && let Some(root) = &self.root
         {
-            self.lock = Some(DeployLock::take(root, self.wait(), &Holder::this(self.tool.name))?);
+            self.lock = Some(self.wait_for_deploy_lock(root, &Holder::this(self.tool.name))?);
             // The wait may have been long.
             self.look_down()?;
             self.check_signals()?;
         }
         Ok(())
+    }
+
+    /// Takes the deploy lock of `root` for `holder`. While somebody else holds it, says so once, and stops at a signal
+    /// or when a later stage of the pipe goes away.
+    pub fn wait_for_deploy_lock(&self, root: &RootDir, holder: &Holder) -> anyhow::Result<DeployLock> {
+        let mut told = false;
+        DeployLock::take(root, self.wait(), holder, |by| {
+            if !told && let Some(by) = by {
+                self.say(format!("waiting for the deploy lock, held by {by}"));
+                told = true;
+            }
+            self.look_down()?;
+            self.check_signals()
+        })
     }
 
     /// Writes `run.json` again, with this stage's section as it is now.

@@ -12,6 +12,7 @@ const TOOL: Tool = Tool { name: "release-lock", version: env!("CARGO_PKG_VERSION
 
 fn main() -> ExitCode {
     let request = cli::request();
+    let number = descriptor::Reserved::take();
     record::run(TOOL, Role::Begins, request.options.clone(), |pipe| {
         let path = pipe.root_path()?;
         if pipe.dry_run() {
@@ -20,6 +21,6 @@ fn main() -> ExitCode {
             return Ok(());
         }
         let (root, _) = store::Root::create(&path, request.options.allow_network_fs)?;
-        apply::become_command(pipe, root.rootdir(), &request)
+        apply::become_command(pipe, root.rootdir(), &request, number)
     })
 }
