@@ -1,0 +1,251 @@
+//! The effects of a build, in their order, and what is taken back when one fails.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use record::sections::MkSection;
+use record::{Exit, Failure, Pipe, Release, RootDir, clock, host};
+use store::listing::{Reader, Sum, What};
+use store::staging::{self, Staging};
+use store::{Lock, Manifest, Pin, ReleaseId, Root, link, next_seq, pins, trash};
+
+use crate::build::{self, Build, LISTING};
+use crate::plan::{Facts, Plan, Request};
+use crate::shown::shown;
+use crate::source::Source;
+use crate::source::survey::Survey;
+use crate::unchanged::Previous;
+use crate::{TOOL, environment, remove, share, source, space};
+
+/// Where the release will be: the root's path, and the root once there is one.
+pub(crate) struct Site {
+    path: PathBuf,
+    root: Option<RootDir>,
+}
+
+/// Finds the root and enters it; a root that does not exist yet is made later. Writes nothing.
+pub(crate) fn enter(pipe: &mut Pipe) -> Result<Site> {
+    let path = std::path::absolute(pipe.root_path()?).context("find the root")?;
+    let root = match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        _ => Some(open(&path, pipe)?),
+    };
+    if root.is_some() {
+        pipe.enter(open(&path, pipe)?);
+    }
+    Ok(Site { path, root })
+}
+
+fn open(path: &std::path::Path, pipe: &Pipe) -> Result<RootDir> {
+    RootDir::open(path, pipe.options().allow_network_fs)
+}
+
+/// Reads what a plan needs: the source as the root's owner sees it, `shared/`, the environment files, the disk.
+pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site) -> Result<Facts> {
+    let _acting = site.root.as_ref().map(RootDir::act_as_owner).transpose()?;
+    let mut tick = || {
+        pipe.look_down()?;
+        pipe.check_signals()
+    };
+    let survey = match source {
+        Source::Directory { dir, .. } => {
+            let root = site.root.as_ref().map(|root| root.dir().own_stat()).transpose()?;
+            let root = root.map_or((u64::MAX, u64::MAX), |stat| stat.identity());
+            Survey::of(dir, &build::exclude(request)?, root, &mut tick)?
+        }
+        Source::File { file, .. } => source::file::survey(file)?,
+    };
+    Ok(Facts {
+        survey: Some(survey),
+        shared: share::look(&request.share, &site.path)?,
+        missing_variables: environment::missing(&request.require_env, &site.path)?,
+        room: Some(space::of(&site.path)?),
+    })
+}
+
+/// Says what would be done. Writes nothing but the record.
+pub(crate) fn announce(pipe: &mut Pipe, request: &Request, plan: &Plan, site: &Site) -> Result<()> {
+    for (action, target, reason) in &plan.steps {
+        pipe.plan(*action, target, reason.clone());
+    }
+    pipe.changed();
+    let id = match &request.name {
+        Some(name) => name.clone(),
+        None => ReleaseId::default_for(pipe.now(), foreseen_seq(pipe, site)?)?,
+    };
+    pipe.record_mut().root = site.path.to_str().map(str::to_owned);
+    pipe.record_mut().release = Some(Release { id: id.to_string(), ..Release::default() });
+    Ok(())
+}
+
+/// The number the next release would get if nobody else made one meanwhile.
+fn foreseen_seq(pipe: &Pipe, site: &Site) -> Result<u64> {
+    if site.root.as_ref().is_none_or(|root| root.dir().open_dir(".cutover").is_err()) {
+        return Ok(1);
+    }
+    let root = Root::open(&site.path, pipe.options().allow_network_fs)?;
+    let inventory = store::inventory::read(&root)?;
+    let newest = inventory.releases.last().map_or(0, |manifest| manifest.seq);
+    let building = inventory.staging.iter().filter_map(|build| build.seq).max().unwrap_or(0);
+    Ok(newest.max(building).max(inventory.history.largest_seq()) + 1)
+}
+
+/// Makes the release: staging, content, listing, sync, and only then the name. Whatever fails before that
+/// leaves no trace of the build.
+pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &Site, plan: &Plan) -> Result<()> {
+    pipe.look_down()?;
+    pipe.check_signals()?;
+    let (root, _) = Root::create(&site.path, pipe.options().allow_network_fs)?;
+    pipe.enter(open(&site.path, pipe)?);
+    pipe.begin_preparation()?;
+    for path in &plan.leaving {
+        pipe.warn(
+            "mk.link_leaves",
+            format!("{} leads out of the source: in the release it means another place", shown(path)),
+        );
+    }
+    share::make(&plan.make_shared, request, root.rootdir())?;
+    // From here on everything is the owner's, and the kernel refuses what he could not do.
+    root.rootdir().become_owner()?;
+
+    let staging = reserve(pipe, request, &root)?;
+    let mut section = MkSection::default();
+    let previous = if request.link_unchanged { previous(pipe, &root)? } else { None };
+    let name = staging.name.clone();
+    let built = Build { request, plan, staging: &staging, previous }.run(pipe, source, &mut section);
+    let made = built.and_then(|sum| publish(pipe, request, &root, staging, source, &sum, &mut section));
+    pipe.set_section(&section);
+    match made {
+        Ok(manifest) => {
+            pipe.changed();
+            pipe.record_mut().release = Some(manifest.to_release(&root));
+            pipe.explain(format_args!("made {}", root.release_path(&manifest.id).display()));
+            // What is left of the build is a few small files; whatever fails here is the next collection's.
+            let _ = trash::delete_small(&root, &name);
+            Ok(())
+        }
+        Err(error) => {
+            discard(pipe, &root, &name);
+            Err(full(error, &root))
+        }
+    }
+}
+
+fn reserve(pipe: &Pipe, request: &Request, root: &Root) -> Result<Staging> {
+    let lock = root.lock(pipe.wait(), TOOL.name)?;
+    let seq = next_seq(&lock)?;
+    let id = match &request.name {
+        Some(name) => name.clone(),
+        None => ReleaseId::default_for(pipe.now(), seq)?,
+    };
+    refuse_link_name(&id, pipe)?;
+    staging::begin(&lock, id, seq, &pipe.record().pipe, TOOL.name)
+}
+
+fn refuse_link_name(id: &ReleaseId, pipe: &Pipe) -> Result<()> {
+    if *id.as_name() == pipe.link()? {
+        return Err(Failure::new(Exit::Usage, "usage", format!("'{id}' is the name of the link"))
+            .hint("a release needs another name than the link")
+            .into());
+    }
+    Ok(())
+}
+
+fn previous(pipe: &Pipe, root: &Root) -> Result<Option<Previous>> {
+    let name = pipe.link()?;
+    let live = link::read(root, &name)?.link(root, &name)?.and_then(|link| link.release);
+    let Some(id) = live else { return Ok(None) };
+    let (Ok(tree), Ok(listings)) = (root.releases().open_dir(&id), root.state().open_dir("tree")) else {
+        return Ok(None);
+    };
+    let Ok(listing) = listings.open_file(&id, nix::fcntl::OFlag::O_RDONLY, 0) else { return Ok(None) };
+    let mut reader = Reader::new(std::io::BufReader::new(listing))?;
+    let mut digests = Vec::new();
+    while let Some(entry) = reader.entry()? {
+        if let What::File { sha256, .. } = entry.what {
+            digests.push((entry.path, sha256));
+        }
+    }
+    Ok(Some(Previous::new(tree, digests.into_iter())))
+}
+
+fn publish(
+    pipe: &mut Pipe,
+    request: &Request,
+    root: &Root,
+    staging: Staging,
+    source: &Source,
+    sum: &Sum,
+    section: &mut MkSection,
+) -> Result<Manifest> {
+    let manifest = Manifest {
+        id: staging.id.clone(),
+        seq: staging.seq,
+        digest: sum.digest.clone(),
+        files: sum.files,
+        bytes: sum.bytes,
+        created_at: clock::rfc3339(pipe.now()),
+        source: Some(source.to_record()),
+        source_digest: None,
+        shared: share::digests(&request.share, root.path())?,
+        pipe: Some(pipe.record().pipe.clone()),
+        by: Some(host::user_name()),
+        host: Some(host::host_name()),
+        tool_version: Some(TOOL.version.to_owned()),
+    };
+    section.shared = request.share.iter().map(|share| share.path.display().to_string()).collect();
+    pipe.begin_effect()?;
+    let lock = root.lock(pipe.wait(), TOOL.name)?;
+    if let Some(hold) = &request.hold {
+        let until = clock::rfc3339(pipe.now() + hold.period);
+        // Before the release can be seen, or a collection could take it in between.
+        pin(&lock, &manifest, &until, &hold.reason, pipe)?;
+        section.pinned_until_at = Some(until);
+    }
+    staging.publish(&lock, &manifest, LISTING)?;
+    Ok(manifest)
+}
+
+fn pin(lock: &Lock<'_>, manifest: &Manifest, until: &str, reason: &str, pipe: &Pipe) -> Result<()> {
+    let pin = Pin {
+        id: manifest.id.clone(),
+        until: until.to_owned(),
+        owner: host::user_name(),
+        reason: reason.to_owned(),
+        set_at: clock::rfc3339(pipe.now()),
+    };
+    pins::set(lock, &pin)
+}
+
+/// Takes the build away. What cannot be removed now is a dead build, which the next collection removes.
+fn discard(pipe: &Pipe, root: &Root, name: &str) {
+    let moved = root.lock(pipe.wait(), TOOL.name).and_then(|lock| {
+        let gone = root.state().open_dir("staging")?.stat_if_there(name)?.is_none();
+        if gone { Ok(None) } else { trash::move_staging(&lock, name).map(Some) }
+    });
+    let removed = moved.and_then(|moved| match moved {
+        Some(moved) => remove::tree(&trash::open(root)?, OsStr::new(&moved)),
+        None => Ok(()),
+    });
+    if let Err(error) = removed {
+        pipe.explain(format_args!("the next collection removes what is left of the build: {error:#}"));
+    }
+}
+
+/// An error for want of room says so, whatever was written when it came.
+fn full(error: anyhow::Error, root: &Root) -> anyhow::Error {
+    use nix::errno::Errno;
+    let errno = error.chain().find_map(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
+        cause.downcast_ref::<Errno>().copied().or(io)
+    });
+    match errno {
+        Some(Errno::ENOSPC | Errno::EDQUOT) => error.context(
+            Failure::new(Exit::Failed, "mk.space", "no room left while the release was built; nothing of it is left")
+                .hint(format!("release-gc -n --root {} makes room", root.path().display()))
+                .retryable(),
+        ),
+        _ => error,
+    }
+}

@@ -1,0 +1,168 @@
+//! The command line, and what it asks for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use record::Options;
+use store::ReleaseId;
+
+use crate::plan::{Hold, Request, RequiredVariables, Share};
+
+/// Make a release out of a directory or a file, whole and durable or not at all.
+#[derive(Debug, Parser)]
+#[command(
+    name = "release-mk",
+    version,
+    before_help = "\
+Examples:
+  release-mk --root /srv/shop --from build/ | release-switch
+  release-mk --root /srv/shop --from build/ --share config/database.yml --share log/ --exclude .git | release-switch",
+    help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
+)]
+struct Cli {
+    /// Where the release comes from: a directory or a file
+    #[arg(long, value_name = "SOURCE")]
+    from: PathBuf,
+    /// Name the release; by default UTC time and number, as 20261121T071000Z-12
+    #[arg(long, value_name = "ID")]
+    name: Option<ReleaseId>,
+    /// Leave out what matches: at any depth, or anchored at the top if there is a slash in it; repeatable
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Link PATH to shared/PATH: with a trailing slash a directory, made if missing, else a file that must exist; repeatable
+    #[arg(long, value_name = "PATH", value_parser = share)]
+    share: Vec<Share>,
+    /// The mode of directories that --share makes
+    #[arg(long, value_name = "OCTAL", value_parser = mode, default_value = "755", requires = "share")]
+    mode: u32,
+    /// The owner of directories that --share makes, where uid 0 makes them
+    #[arg(long, value_name = "USER[:GROUP]", requires = "share")]
+    owner: Option<String>,
+    /// Refuse unless FILE, relative to the root, sets each VAR to something; values are never shown; repeatable
+    #[arg(long, value_name = "FILE:VAR,…", value_parser = required)]
+    require_env: Vec<RequiredVariables>,
+    /// Pin the release for N days, whatever becomes of it
+    #[arg(long, value_name = "N", requires = "reason")]
+    keep_days: Option<u32>,
+    /// Why it is pinned
+    #[arg(long, value_name = "TEXT", value_parser = line, requires = "keep_days")]
+    reason: Option<String>,
+    /// Write id, time and source into this file of the release
+    #[arg(long, value_name = "FILE", value_parser = inside)]
+    stamp: Option<PathBuf>,
+    /// Hard links to the live release's files where size, time and mode are the same; then never write into a release in place
+    #[arg(long)]
+    link_unchanged: bool,
+    /// Refuse unless so much stays free on the disk
+    #[arg(long, value_name = "SIZE", value_parser = record::size, default_value = "0")]
+    min_free: u64,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Reads the command line; a wrong one ends the process with 2 here.
+pub(crate) fn request() -> (Request, Options) {
+    let cli: Cli = record::command_line();
+    let hold = cli
+        .keep_days
+        .zip(cli.reason)
+        .map(|(days, reason)| Hold { period: Duration::from_secs(u64::from(days) * 24 * 60 * 60), reason });
+    let request = Request {
+        from: cli.from,
+        name: cli.name,
+        exclude: cli.exclude,
+        share: cli.share,
+        share_mode: cli.mode,
+        share_owner: cli.owner,
+        require_env: cli.require_env,
+        hold,
+        stamp: cli.stamp,
+        link_unchanged: cli.link_unchanged,
+        min_free: cli.min_free,
+    };
+    (request, cli.options)
+}
+
+fn share(text: &str) -> Result<Share, String> {
+    Ok(Share { path: inside(text)?, directory: text.ends_with('/') })
+}
+
+/// A path within a release: plain names only.
+fn inside(text: &str) -> Result<PathBuf, String> {
+    let trimmed = text.trim_end_matches('/');
+    let plain = !trimmed.is_empty() && trimmed.split('/').all(|name| dir::Name::new(name).is_ok());
+    if plain {
+        Ok(PathBuf::from(trimmed))
+    } else {
+        Err("a path within the release: names and slashes, no '..', not absolute".into())
+    }
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o7777 && mode & 0o002 == 0 => Ok(mode),
+        Ok(_) => Err("an octal mode that does not let everybody write, as 755 or 2770".into()),
+        Err(_) => Err("an octal mode, as 755 or 2770".into()),
+    }
+}
+
+fn required(text: &str) -> Result<RequiredVariables, String> {
+    let wrong = || "write it like shared/.env:DATABASE_URL,SECRET_KEY".to_owned();
+    let (file, names) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let names: Vec<String> = names.split(',').map(str::to_owned).collect();
+    let legal = |name: &String| {
+        name.bytes().enumerate().all(|(at, b)| b == b'_' || b.is_ascii_alphabetic() || (at > 0 && b.is_ascii_digit()))
+            && !name.is_empty()
+    };
+    if file.is_empty() || !names.iter().all(legal) {
+        return Err(wrong());
+    }
+    Ok(RequiredVariables { file: PathBuf::from(file), names })
+}
+
+fn line(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) || text.len() > 1000 {
+        return Err("one line of at most 1000 bytes".into());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_path_within_the_release_stays_within_it() {
+        for good in ["log", "config/database.yml", "a/b/c/", ".env"] {
+            assert!(inside(good).is_ok(), "{good} was refused");
+        }
+        for bad in ["", "/", "/etc", "..", "a/../b", "a//b", "./a", "a\nb", "a/./b"] {
+            assert!(inside(bad).is_err(), "{bad:?} was taken");
+        }
+        assert!(share("log/").unwrap().directory);
+        assert!(!share("log").unwrap().directory);
+    }
+
+    #[test]
+    fn variables_are_named_after_the_last_colon() {
+        let required = required("shared/.env:A,B_2").unwrap();
+        assert_eq!(required.file, PathBuf::from("shared/.env"));
+        assert_eq!(required.names, ["A", "B_2"]);
+        for bad in ["", "shared/.env", "shared/.env:", ":A", "f:A,,B", "f:A B", "f:2A", "f:A=1"] {
+            assert!(super::required(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal_and_not_for_everybody() {
+        for (text, mode) in [("755", Some(0o755)), ("2770", Some(0o2770)), ("777", None), ("9", None), ("-1", None)] {
+            assert_eq!(super::mode(text).ok(), mode, "{text}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! release-mk: makes a release out of a directory or a file, and starts the record.
+
+mod apply;
+mod build;
+mod cli;
+mod content;
+mod entries;
+mod environment;
+mod exclude;
+mod links;
+mod metadata;
+mod plan;
+mod pool;
+mod progress;
+mod remove;
+mod share;
+mod shown;
+mod source;
+mod space;
+mod stamp;
+mod unchanged;
+
+use std::process::ExitCode;
+
+use record::{Role, Tool};
+
+const TOOL: Tool = Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
+
+fn main() -> ExitCode {
+    let (request, options) = cli::request();
+    record::run(TOOL, Role::Begins, options, |pipe| {
+        let source = source::open(&request)?;
+        let site = apply::enter(pipe)?;
+        let facts = apply::look(pipe, &request, &source, &site)?;
+        let plan = plan::plan(&request, &facts)?;
+        match pipe.dry_run() {
+            true => apply::announce(pipe, &request, &plan, &site),
+            false => apply::apply(pipe, &request, &source, &site, &plan),
+        }
+    })
+}

@@ -1,0 +1,282 @@
+//! What a build will do, decided from what was found and before anything is written. Reads and writes nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use record::{Exit, Failure};
+use store::ReleaseId;
+
+use crate::progress::size;
+use crate::source::survey::Survey;
+
+/// What is asked for, checked as far as the command line alone can be.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The source as it was given.
+    pub(crate) from: PathBuf,
+    /// The id that was asked for.
+    pub(crate) name: Option<ReleaseId>,
+    /// Patterns of what stays behind.
+    pub(crate) exclude: Vec<String>,
+    /// What is linked to `shared/`.
+    pub(crate) share: Vec<Share>,
+    /// The mode of directories made in `shared/`.
+    pub(crate) share_mode: u32,
+    /// Their owner, `USER[:GROUP]`.
+    pub(crate) share_owner: Option<String>,
+    /// What must be configured.
+    pub(crate) require_env: Vec<RequiredVariables>,
+    /// The pin the release gets.
+    pub(crate) hold: Option<Hold>,
+    /// The file that tells id and source.
+    pub(crate) stamp: Option<PathBuf>,
+    /// Whether files that are as in the live release become links to it.
+    pub(crate) link_unchanged: bool,
+    /// Bytes that must stay free.
+    pub(crate) min_free: u64,
+}
+
+/// One path of the release that links into `shared/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// Within the release, and below `shared/`.
+    pub(crate) path: PathBuf,
+    /// A directory, made if missing; else a file that must exist.
+    pub(crate) directory: bool,
+}
+
+/// Variables that a file must set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequiredVariables {
+    /// Relative to the root, or absolute.
+    pub(crate) file: PathBuf,
+    /// Their names.
+    pub(crate) names: Vec<String>,
+}
+
+/// The pin of a release that is kept for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hold {
+    /// From now on.
+    pub(crate) period: Duration,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// What was found before the build.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// What the source holds; `None` when that shows only while it is read.
+    pub(crate) survey: Option<Survey>,
+    /// What stands under each path of `shared/` that is to be linked, in the order of the request.
+    pub(crate) shared: Vec<SharedState>,
+    /// Variables that are missing, as `FILE: NAME`, or files that are.
+    pub(crate) missing_variables: Vec<String>,
+    /// Room on the disk of the root.
+    pub(crate) room: Option<Room>,
+}
+
+/// What stands in `shared/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SharedState {
+    /// Nothing.
+    Missing,
+    /// A regular file, or something else that can be read like one.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// Room on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Bytes that may be used.
+    pub(crate) bytes: u64,
+    /// Files that may be made; `None` where the file system has no such limit.
+    pub(crate) inodes: Option<u64>,
+}
+
+/// What will be done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Each step for people: action, target, reason.
+    pub(crate) steps: Vec<(&'static str, String, Option<String>)>,
+    /// Directories of `shared/` to make.
+    pub(crate) make_shared: Vec<PathBuf>,
+    /// Files the source has, for the progress line.
+    pub(crate) files: Option<u64>,
+    /// Symlinks of the source that mean something else in the release.
+    pub(crate) leaving: Vec<PathBuf>,
+}
+
+/// Checks everything that can be checked beforehand and says what will be done.
+pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
+    refuse_missing_variables(facts)?;
+    let make_shared = shared(request, facts)?;
+    if let Some(survey) = &facts.survey {
+        refuse_empty(request, survey)?;
+        if let Some(room) = facts.room {
+            refuse_full(request, survey, room)?;
+        }
+    }
+    let mut plan =
+        Plan { files: facts.survey.as_ref().map(|survey| survey.files + survey.symlinks), ..Plan::default() };
+    for path in &make_shared {
+        plan.steps.push(("make", format!("shared/{}", path.display()), None));
+    }
+    let amount = facts.survey.as_ref().map(|survey| format!("{} files, {}", survey.files, size(survey.bytes)));
+    plan.steps.push(("copy", request.from.display().to_string(), amount));
+    for share in &request.share {
+        plan.steps.push(("link", share.path.display().to_string(), Some("shared".into())));
+    }
+    if let Some(stamp) = &request.stamp {
+        plan.steps.push(("stamp", stamp.display().to_string(), None));
+    }
+    plan.steps.push(("publish", request.name.as_ref().map_or_else(|| "a new id".into(), ToString::to_string), None));
+    if let Some(hold) = &request.hold {
+        plan.steps.push(("pin", format!("for {} days", hold.period.as_secs() / 86_400), Some(hold.reason.clone())));
+    }
+    plan.make_shared = make_shared;
+    Ok(plan)
+}
+
+fn refuse_missing_variables(facts: &Facts) -> Result<()> {
+    if facts.missing_variables.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        Failure::new(Exit::Failed, "mk.env", format!("not configured: {}", facts.missing_variables.join(", ")))
+            .hint("set each to a value that is not empty, then run again")
+    )
+}
+
+fn shared(request: &Request, facts: &Facts) -> Result<Vec<PathBuf>> {
+    let mut make = Vec::new();
+    let mut problems = Vec::new();
+    for (at, share) in request.share.iter().enumerate() {
+        let path = share.path.display();
+        let nested = |other: &Share| other.path != share.path && share.path.starts_with(&other.path);
+        if request.share[..at].iter().any(|other| other.path == share.path) {
+            problems.push(format!("{path} is given twice"));
+        } else if let Some(other) = request.share.iter().find(|other| nested(other)) {
+            problems.push(format!("{path} lies below {}, which is shared as a whole", other.path.display()));
+        }
+        match (facts.shared.get(at), share.directory) {
+            (None | Some(SharedState::Missing), true) => make.push(share.path.clone()),
+            (None | Some(SharedState::Missing), false) => problems.push(format!("shared/{path} is missing")),
+            (Some(SharedState::File), true) => problems.push(format!("shared/{path} is a file, not a directory")),
+            (Some(SharedState::Directory), false) => {
+                problems.push(format!("shared/{path} is a directory, not a file: write --share {path}/"));
+            }
+            (Some(SharedState::File), false) | (Some(SharedState::Directory), true) => {}
+        }
+    }
+    if problems.is_empty() {
+        return Ok(make);
+    }
+    bail!(
+        Failure::new(Exit::Failed, "mk.share", problems.join("; "))
+            .hint("put the files in place first; with a trailing slash a missing directory is made")
+    )
+}
+
+fn refuse_empty(request: &Request, survey: &Survey) -> Result<()> {
+    if survey.files + survey.symlinks + survey.directories > 0 {
+        return Ok(());
+    }
+    bail!(
+        Failure::new(Exit::Failed, "mk.empty", format!("the source {} is empty", request.from.display()))
+            .hint("a release without a file is nothing to switch to; check --from and --exclude")
+    )
+}
+
+fn refuse_full(request: &Request, survey: &Survey, room: Room) -> Result<()> {
+    let needed = survey.disk_bytes.saturating_add(request.min_free);
+    let inodes = survey.files + survey.symlinks + survey.directories;
+    let problem = if room.bytes < needed {
+        let and =
+            if request.min_free > 0 { format!(" and {} to stay free", size(request.min_free)) } else { String::new() };
+        format!("{} is needed{and}, the disk has {}", size(survey.disk_bytes), size(room.bytes))
+    } else if room.inodes.is_some_and(|free| free < inodes) {
+        format!("{inodes} files are to be made, the disk has inodes for {}", room.inodes.unwrap_or(0))
+    } else {
+        return Ok(());
+    };
+    bail!(
+        Failure::new(Exit::Failed, "mk.space", format!("no room for the release: {problem}"))
+            .hint("release-gc -n --root ROOT makes room")
+            .retryable()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            from: "build".into(),
+            name: None,
+            exclude: Vec::new(),
+            share: Vec::new(),
+            share_mode: 0o755,
+            share_owner: None,
+            require_env: Vec::new(),
+            hold: None,
+            stamp: None,
+            link_unchanged: false,
+            min_free: 0,
+        }
+    }
+
+    fn facts() -> Facts {
+        let survey = Survey { files: 3, bytes: 100, disk_bytes: 12_288, ..Survey::default() };
+        Facts { survey: Some(survey), room: Some(Room { bytes: 1 << 30, inodes: Some(1000) }), ..Facts::default() }
+    }
+
+    fn code(result: Result<Plan>) -> &'static str {
+        result.unwrap_err().downcast_ref::<Failure>().unwrap().code()
+    }
+
+    #[test]
+    fn what_is_missing_is_said_before_anything_is_done() {
+        let facts = Facts { missing_variables: vec!["shared/.env: SECRET".into()], ..facts() };
+        assert_eq!(code(plan(&request(), &facts)), "mk.env");
+    }
+
+    #[test]
+    fn a_shared_file_must_exist_and_a_shared_directory_is_made() {
+        use SharedState::{Directory, File, Missing};
+        for (directory, state, expected) in [
+            (true, Missing, Ok(1)),
+            (true, Directory, Ok(0)),
+            (true, File, Err(())),
+            (false, File, Ok(0)),
+            (false, Missing, Err(())),
+            (false, Directory, Err(())),
+        ] {
+            let request = Request { share: vec![Share { path: "a".into(), directory }], ..request() };
+            let made = plan(&request, &Facts { shared: vec![state], ..facts() });
+            assert_eq!(made.map(|plan| plan.make_shared.len()).map_err(drop), expected, "{directory} {state:?}");
+        }
+        let share = ["log", "log/app"].map(|path| Share { path: path.into(), directory: true }).to_vec();
+        assert_eq!(code(plan(&Request { share, ..request() }, &facts())), "mk.share");
+    }
+
+    #[test]
+    fn neither_an_empty_source_nor_a_full_disk_is_begun_with() {
+        assert_eq!(code(plan(&request(), &Facts { survey: Some(Survey::default()), ..facts() })), "mk.empty");
+        for (bytes, inodes, min_free, fits) in [
+            (12_288, Some(3), 0, true),
+            (12_287, Some(3), 0, false),
+            (12_288, Some(2), 0, false),
+            (12_288, None, 0, true),
+            (12_288, None, 1, false),
+        ] {
+            let facts = Facts { room: Some(Room { bytes, inodes }), ..facts() };
+            let planned = plan(&Request { min_free, ..request() }, &facts);
+            assert_eq!(planned.is_ok(), fits, "{bytes} {inodes:?} {min_free}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! A directory as source: copied by a few threads, over directory descriptors on both sides.
+//!
+//! A task is a directory, or a batch of its files. A directory gets its mode and time when the last
+//! batch is done; what it contains was made before. So no file system order is relied on and the
+//! number of open descriptors does not grow with the tree.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use dir::{Dir, Kind, Stat};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, mkdirat, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::linkat;
+use record::{Exit, Failure};
+use store::listing::Entry;
+
+use crate::content::{Copier, Fault, Job, Sha};
+use crate::entries::{self, Entries};
+use crate::exclude::Exclude;
+use crate::links::{Copied, Links};
+use crate::metadata;
+use crate::pool::{self, Pool};
+use crate::progress::Meter;
+use crate::shown::shown;
+use crate::unchanged::Previous;
+
+/// Files in a batch: enough to make sharing cheap, few enough to share a directory of a hundred.
+const BATCH: usize = 64;
+/// Names read from a directory before its files are copied; they are copied in the order of their inodes.
+const NAMES: usize = 1024;
+
+/// One copy of a directory.
+pub(crate) struct Copy<'a> {
+    /// The top of the source.
+    pub(crate) from: &'a Dir,
+    /// The top of the new tree, empty.
+    pub(crate) to: &'a Dir,
+    /// What stays behind.
+    pub(crate) exclude: &'a Exclude,
+    /// Where every entry is reported.
+    pub(crate) entries: &'a Entries,
+    /// The release whose identical files are linked to instead of copied.
+    pub(crate) previous: Option<&'a Previous>,
+    /// How far it is.
+    pub(crate) meter: &'a Meter,
+}
+
+enum Task {
+    Directory(PathBuf),
+    Files(Arc<Pair>, Vec<Found>),
+}
+
+/// A directory of the source and its copy.
+struct Pair {
+    path: Arc<PathBuf>,
+    from: Dir,
+    to: Dir,
+    previous: Option<Dir>,
+    stat: FileStat,
+}
+
+struct Found {
+    name: OsString,
+    symlink: bool,
+    inode: u64,
+}
+
+struct Engine<'a> {
+    copy: &'a Copy<'a>,
+    links: Links,
+    reflink: AtomicBool,
+    /// Directories their owner may not write in: they are closed when everything is in them.
+    closed: Mutex<Vec<(PathBuf, u32, TimeSpec)>>,
+    uid: u32,
+    gid: u32,
+}
+
+impl Copy<'_> {
+    /// Writes the copy. Every entry is complete with its metadata when this returns, but not yet durable.
+    pub(crate) fn run(&self, tick: impl FnMut() -> Result<()>) -> Result<()> {
+        let engine = Engine {
+            copy: self,
+            links: Links::default(),
+            reflink: AtomicBool::new(true),
+            closed: Mutex::default(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+        };
+        let work = |pool: &Pool<Task>, copier: &mut Copier, task| engine.work(pool, copier, task);
+        pool::run(vec![Task::Directory(PathBuf::new())], Copier::default, work, tick)?;
+        engine.close_directories()
+    }
+}
+
+impl Engine<'_> {
+    fn work(&self, pool: &Pool<Task>, copier: &mut Copier, task: Task) -> Result<()> {
+        match task {
+            Task::Directory(path) => self.directory(pool, copier, path),
+            Task::Files(pair, batch) => self.files(pool, copier, pair, batch),
+        }
+    }
+
+    fn directory(&self, pool: &Pool<Task>, copier: &mut Copier, path: PathBuf) -> Result<()> {
+        let from = self.copy.from.open_beneath(&path).with_context(|| changed(&path))?;
+        let to = self.copy.to.open_beneath(&path)?;
+        let previous = self.copy.previous.and_then(|previous| previous.directory(&path));
+        let stat = from.own_stat()?.0;
+        let pair = Arc::new(Pair { path: Arc::new(path), from, to, previous, stat });
+        let mut listing = nix::dir::Dir::openat(&pair.from, ".", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .with_context(|| changed(&pair.path))?;
+        let mut names = listing.iter();
+        loop {
+            let (files, over) = self.read_names(pool, &pair, &mut names)?;
+            for batch in batches(files) {
+                if pool.is_hungry() {
+                    pool.push(Task::Files(Arc::clone(&pair), batch));
+                } else {
+                    self.files(pool, copier, Arc::clone(&pair), batch)?;
+                }
+                if pool.is_stopped() {
+                    return Ok(());
+                }
+            }
+            if over {
+                break;
+            }
+        }
+        self.let_go(pair)
+    }
+
+    /// Makes the subdirectories among the next names and gives back the rest.
+    fn read_names(&self, pool: &Pool<Task>, pair: &Pair, names: &mut nix::dir::Iter<'_>) -> Result<(Vec<Found>, bool)> {
+        let mut files = Vec::new();
+        while files.len() < NAMES {
+            let Some(entry) = names.next() else { return Ok((files, true)) };
+            let entry = entry.with_context(|| format!("list {}", shown(pair.from.path())))?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let name = OsStr::from_bytes(name);
+            let path = pair.path.join(name);
+            if self.copy.exclude.matches(&path) {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                Some(nix::dir::Type::Directory) => Kind::Directory,
+                Some(nix::dir::Type::File) => Kind::File,
+                Some(nix::dir::Type::Symlink) => Kind::Symlink,
+                Some(_) => Kind::Other,
+                None => pair.from.stat(name)?.kind(),
+            };
+            match kind {
+                Kind::Directory => {
+                    mkdirat(&pair.to, name, Mode::S_IRWXU).map_err(|e| pair.to.error("make directory", name, e))?;
+                    pool.push(Task::Directory(path));
+                }
+                Kind::Other => return Err(changed(&path).into()),
+                kind => {
+                    files.push(Found { name: name.to_os_string(), symlink: kind == Kind::Symlink, inode: entry.ino() })
+                }
+            }
+        }
+        Ok((files, false))
+    }
+
+    fn files(&self, pool: &Pool<Task>, copier: &mut Copier, pair: Arc<Pair>, batch: Vec<Found>) -> Result<()> {
+        let mut entries = Vec::with_capacity(batch.len());
+        for Found { name, symlink, .. } in batch {
+            if pool.is_stopped() {
+                return Ok(());
+            }
+            let entry = if symlink { self.symlink(&pair, &name) } else { self.file(pool, copier, &pair, &name) };
+            entries.push(entry?);
+        }
+        self.copy.entries.add(entries)?;
+        self.let_go(pair)
+    }
+
+    fn symlink(&self, pair: &Pair, name: &OsStr) -> Result<Entry> {
+        let path = pair.path.join(name);
+        let stat = pair.from.stat(name).with_context(|| changed(&path))?;
+        let target = pair.from.read_link(name).with_context(|| changed(&path))?;
+        pair.to.symlink(&target, name)?;
+        let mtime = metadata::modified(&stat.0);
+        utimensat(&pair.to, name, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::NoFollowSymlink)
+            .map_err(|e| pair.to.error("set time of", name, e))?;
+        self.copy.meter.file(0);
+        Ok(entries::symlink(&path, &target))
+    }
+
+    fn file(&self, pool: &Pool<Task>, copier: &mut Copier, pair: &Pair, name: &OsStr) -> Result<Entry> {
+        let path = pair.path.join(name);
+        let from = pair.from.open_file(name, OFlag::O_RDONLY, 0).with_context(|| unreadable(&path))?;
+        let stat = fstat(&from).map_err(|e| pair.from.error("look at", name, e))?;
+        if Stat(stat).kind() != Kind::File {
+            return Err(changed(&path).into());
+        }
+        let mode = metadata::mode_of_copy(&stat, self.uid, self.gid);
+        let size = Stat(stat).size();
+        let inode = (stat.st_nlink > 1).then(|| Stat(stat).identity());
+        if let Some(inode) = inode
+            && let Some(first) = self.links.claim(inode, &|| pool.is_stopped())
+        {
+            self.link_to(&first, pair, name)?;
+            self.copy.meter.file(size);
+            return Ok(entries::file(&path, mode, size, first.sha256));
+        }
+        let sha256 = match self.unchanged(pair, name, &path, &stat, mode) {
+            Some(sha256) => sha256,
+            None => self.copy_file(pool, copier, &from, pair, name, &path, &stat, mode)?,
+        };
+        if let Some(inode) = inode {
+            self.links.settle(inode, Copied { parent: Arc::clone(&pair.path), name: name.to_os_string(), sha256 });
+        }
+        Ok(entries::file(&path, mode, size, sha256))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one file, its two ends and what is known about it")]
+    fn copy_file(
+        &self,
+        pool: &Pool<Task>,
+        copier: &mut Copier,
+        from: &File,
+        pair: &Pair,
+        name: &OsStr,
+        path: &Path,
+        stat: &FileStat,
+        mode: u32,
+    ) -> Result<Sha> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let to = openat(&pair.to, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map_err(|e| pair.to.error("make file", name, e))?;
+        let to = File::from(to);
+        let size = Stat(*stat).size();
+        let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
+        let job = Job { from, to: Some(&to), size, sparse, reflink: &self.reflink };
+        let sha256 = copier.copy(&job, &|| pool.is_stopped()).map_err(|fault| match fault {
+            Fault::Read(error) => anyhow::Error::new(error).context(format!("read {}", shown(path))),
+            Fault::Write(error) => anyhow::Error::new(error).context(format!("write {}", shown(path))),
+            Fault::Changed => changed(path).into(),
+            Fault::Stopped => anyhow::anyhow!("stopped while copying {}", shown(path)),
+        })?;
+        // A writer that came meanwhile would leave a mixture of old and new.
+        let after = fstat(from).map_err(|e| pair.from.error("look at", name, e))?;
+        if (after.st_size, after.st_mtime, after.st_mtime_nsec) != (stat.st_size, stat.st_mtime, stat.st_mtime_nsec) {
+            return Err(changed(path).into());
+        }
+        metadata::copy_attributes(from, &to, self.uid == 0)
+            .and_then(|taken| if taken { Ok(()) } else { Err(Errno::EOPNOTSUPP) })
+            .map_err(|e| pair.to.error("copy extended attributes of", name, e))?;
+        metadata::finish(&to, mode, &metadata::modified(stat)).map_err(|e| pair.to.error("set mode of", name, e))?;
+        self.copy.meter.file(size);
+        Ok(sha256)
+    }
+
+    fn unchanged(&self, pair: &Pair, name: &OsStr, path: &Path, stat: &FileStat, mode: u32) -> Option<Sha> {
+        let previous = self.copy.previous?;
+        let sha256 = previous.link(pair.previous.as_ref()?, &pair.to, name, path, stat, mode)?;
+        self.copy.meter.linked(Stat(*stat).size());
+        Some(sha256)
+    }
+
+    fn link_to(&self, first: &Copied, pair: &Pair, name: &OsStr) -> Result<()> {
+        let parent = self.copy.to.open_beneath(&first.parent)?;
+        linkat(&parent, first.name.as_os_str(), &pair.to, name, AtFlags::empty())
+            .map_err(|e| pair.to.error("link", name, e))?;
+        Ok(())
+    }
+
+    /// Gives a directory its attributes, mode and time when nobody works in it any more.
+    fn let_go(&self, pair: Arc<Pair>) -> Result<()> {
+        let Some(pair) = Arc::into_inner(pair) else { return Ok(()) };
+        let mode = metadata::mode_of_copy(&pair.stat, self.uid, self.gid);
+        let mtime = metadata::modified(&pair.stat);
+        metadata::copy_attributes(&pair.from, &pair.to, self.uid == 0)
+            .and_then(|taken| if taken { Ok(()) } else { Err(Errno::EOPNOTSUPP) })
+            .map_err(|e| pair.to.error("copy extended attributes of", OsStr::new(""), e))?;
+        // Directories below are still to be opened through this one.
+        let open_for_now = mode | 0o700;
+        metadata::finish(&pair.to, open_for_now, &mtime)
+            .map_err(|e| pair.to.error("set mode of", OsStr::new(""), e))?;
+        if open_for_now != mode {
+            let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+            closed.push((pair.path.to_path_buf(), mode, mtime));
+        }
+        if !pair.path.as_os_str().is_empty() {
+            self.copy.entries.add(vec![entries::directory(&pair.path, mode)])?;
+        }
+        Ok(())
+    }
+
+    fn close_directories(&self) -> Result<()> {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        // The deepest first: none is opened through one that is closed already.
+        closed.sort_unstable_by_key(|(path, ..)| std::cmp::Reverse(path.as_os_str().len()));
+        for (path, mode, mtime) in closed.drain(..) {
+            let dir = self.copy.to.open_beneath(&path)?;
+            metadata::finish(&dir, mode, &mtime).map_err(|e| dir.error("set mode of", OsStr::new(""), e))?;
+        }
+        Ok(())
+    }
+}
+
+fn batches(mut files: Vec<Found>) -> Vec<Vec<Found>> {
+    files.sort_unstable_by_key(|found| found.inode);
+    let mut batches = Vec::with_capacity(files.len().div_ceil(BATCH));
+    let mut files = files.into_iter().peekable();
+    while files.peek().is_some() {
+        batches.push(files.by_ref().take(BATCH).collect());
+    }
+    batches
+}
+
+fn changed(path: &Path) -> Failure {
+    let message = format!("the source changed while it was copied: {}", shown(path));
+    Failure::new(Exit::Failed, "mk.changed", message).hint("let whatever writes it finish, then run again").retryable()
+}
+
+fn unreadable(path: &Path) -> Failure {
+    Failure::new(Exit::Failed, "mk.source", format!("cannot read {} of the source", shown(path)))
+        .hint("it vanished meanwhile, or the root's owner may not read it; --exclude leaves it out")
+}

@@ -1,0 +1,17 @@
+//! How much room the disk has.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::sys::statvfs::statvfs;
+
+use crate::plan::Room;
+
+/// Asks the file system that holds `path`, or the nearest directory above it that exists.
+pub(crate) fn of(path: &Path) -> Result<Room> {
+    let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let stat = statvfs(there).with_context(|| format!("ask for the room at {}", there.display()))?;
+    // Some file systems have no table of inodes and answer with zero.
+    let inodes = (stat.files() > 0).then(|| stat.files_available());
+    Ok(Room { bytes: stat.blocks_available() * stat.fragment_size(), inodes })
+}
