@@ -11,6 +11,6 @@ mod stat;
 mod uses;
 mod watched;
 
-pub use stat::{ProcessStat, stat};
+pub use stat::{ProcessStat, children, stat};
 pub use uses::{By, Scan, Tree, Use, scan, uses_of};
 pub use watched::{Waited, Watched};

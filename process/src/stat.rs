@@ -74,6 +74,13 @@ pub fn stat(pid: u32) -> Result<Option<ProcessStat>> {
     ProcessStat::parse(&line).with_context(|| format!("understand {path}")).map(Some)
 }
 
+/// The living children of a process.
+pub fn children(parent: u32) -> Result<Vec<ProcessStat>> {
+    let all = all_pids()?.into_iter().map(stat);
+    let living = all.filter_map(Result::transpose).filter(|stat| stat.as_ref().is_ok_and(|s| s.parent == parent && !s.has_ended()));
+    living.collect()
+}
+
 /// The numbers of all processes that /proc shows, in its order.
 pub(crate) fn all_pids() -> Result<Vec<u32>> {
     let entries = fs::read_dir("/proc").context("list /proc")?;
