@@ -1,0 +1,119 @@
+//! A pipe that waits for a person after its first batch, and what the person decides.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use record::sections::{RestartHold, RestartOutcome, RestartSection};
+use record::{Exit, Failure, Pipe, Record, RunFile, clock};
+
+use crate::act;
+use crate::instance::Instance;
+use crate::managers::Act;
+use crate::request::{Hold, Mode, Order, Request};
+use crate::wanted::Via;
+
+const OWN: &str = "svc-restart";
+
+/// Holds the pipe: later stages do nothing, and everything exits with 6.
+pub(crate) fn hold(pipe: &mut Pipe, section: &mut RestartSection, order: &Order) {
+    let until_at = match order.hold {
+        Hold::After { at_most: Some(at_most) } => Some(act::later(pipe, pipe.elapsed() + at_most)),
+        _ => None,
+    };
+    let until = until_at.as_ref().map_or_else(String::new, |until| format!(" until {until}"));
+    section.hold = Some(RestartHold { held_at: act::later(pipe, pipe.elapsed()), until_at });
+    pipe.hold();
+    pipe.say(format_args!(
+        "held{until}: {} done, {} untouched; go on with --promote FILE, go back with --abort FILE, where FILE has this record",
+        section.counts.done, section.counts.untouched
+    ));
+}
+
+/// Goes on with a held record, from the first batch that was not taken.
+pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result<()> {
+    let section = take_over(pipe, file)?;
+    let hold = section.hold.clone().unwrap_or_default();
+    if let Some(until) = &hold.until_at
+        && clock::parse_rfc3339(until).is_some_and(|until| pipe.now() > until)
+    {
+        bail!(Failure::new(Exit::Busy, "held.expired", format!("the hold ended at {until}")).hint(format!(
+            "take it back: svc-restart --abort {} | release-switch --undo | svc-restart --undo …",
+            file.display()
+        )));
+    }
+    if request.order.gate.is_none() && !section.gates.is_empty() {
+        bail!(
+            Failure::new(Exit::Usage, "usage", "the first batch had a gate, and none is given for the others")
+                .hint("give --gate again: commands are not kept in records")
+        );
+    }
+    let mut wanted = request.wanted.clone();
+    wanted.via = wanted.via.or_else(|| Via::of(&section.via));
+    wanted.act = wanted.act.or_else(|| act_of(&section.action));
+    let names = left(&section);
+    if wanted.via.map(Via::word) != Some(section.via.as_str()) {
+        bail!(Failure::new(Exit::InvalidInput, "input.via", format!("the held run is one of {}", section.via)));
+    }
+    wanted.check(&names).map_err(|why| Failure::new(Exit::Usage, "usage", why))?;
+    let request = Request { mode: Mode::Act, names: names.clone(), wanted, order: request.order.clone() };
+    if names.is_empty() {
+        pipe.say("every instance was done before the hold");
+        return Ok(());
+    }
+    let service = request.service(pipe)?;
+    act::go(pipe, &request, &service, names)
+}
+
+/// Turns a held record into a failed one; touches nothing.
+pub(crate) fn abort(pipe: &mut Pipe, file: &Path) -> Result<()> {
+    take_over(pipe, file)?;
+    pipe.begin_effect()?;
+    bail!(
+        Failure::new(Exit::Failed, "held.aborted", "the held run was given up")
+            .hint("the undo stages behind take it back")
+    )
+}
+
+/// Makes the held record this stage's own, if its pipe still is the last one under its root.
+fn take_over(pipe: &mut Pipe, file: &Path) -> Result<RestartSection> {
+    let held = read(file)?;
+    let section = held
+        .stages
+        .iter()
+        .rev()
+        .find(|stage| stage.tool == OWN && !stage.undo)
+        .map(record::Stage::section::<RestartSection>)
+        .transpose()?
+        .filter(|section| section.hold.is_some());
+    let (true, true, Some(section)) = (held.ok, held.held, section) else {
+        bail!(Failure::new(Exit::InvalidInput, "input.held", format!("{} holds no held record", file.display())));
+    };
+    let name = held.pipe.clone();
+    let dry_run = pipe.dry_run();
+    *pipe.record_mut() = Record { held: false, dry_run, ..held };
+    act::enter(pipe)?;
+    pipe.take_deploy_lock()?;
+    let Some(root) = pipe.root() else { return Ok(section) };
+    let run = RunFile::of(root)?.read()?;
+    if !run.as_ref().is_some_and(|run| run.pipe == name && run.held) {
+        let by = run.map_or_else(String::new, |run| format!(" by the pipe {}", record::visible(&run.pipe)));
+        bail!(Failure::new(Exit::Busy, "superseded", format!("the held run was overtaken{by}")));
+    }
+    Ok(section)
+}
+
+fn read(file: &Path) -> Result<Record> {
+    let what = || format!("read the held record {}", file.display());
+    let bytes = std::fs::read(file).with_context(what)?;
+    record::parse(&bytes).with_context(what)
+}
+
+/// The instances whose turn has not come, in order.
+fn left(section: &RestartSection) -> Vec<Instance> {
+    let untouched = section.instances.iter().filter(|entry| entry.outcome == RestartOutcome::Untouched);
+    untouched.filter_map(|entry| entry.name.parse().ok()).collect()
+}
+
+fn act_of(word: &str) -> Option<Act> {
+    [Act::Restart, Act::Reload, Act::Start, Act::Stop].into_iter().find(|act| act.word() == word)
+}

@@ -1,0 +1,190 @@
+//! compose: services of a project, by `docker compose` or, where that is missing, `docker-compose`.
+//!
+//! A restart makes the container anew: a bind mount of the link was resolved when the old one was made.
+//! Services it depends on are left alone.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use process::command::Ended;
+
+use super::ask::{complaint, order, question};
+use super::{Act, Condition, Down, Expect, Fault, Identity, Inspection, Manager, SETTLING, State, refused, unknown};
+use crate::instance::Instance;
+
+/// A compose project.
+#[derive(Debug)]
+pub(crate) struct Compose {
+    prefix: Vec<String>,
+    files: Vec<PathBuf>,
+    project: Option<String>,
+    spelling: OnceLock<Vec<String>>,
+}
+
+const FACTS: &str = "{{.Id}} {{.State.Status}} {{.State.Pid}} {{.RestartCount}} {{.State.ExitCode}} \
+                     {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}";
+
+impl Compose {
+    /// The project of these files, or of the current directory. Nothing is asked yet.
+    pub(crate) fn new(prefix: Vec<String>, files: Vec<PathBuf>, project: Option<String>) -> Self {
+        Self { prefix, files, project, spelling: OnceLock::new() }
+    }
+
+    /// The words for compose on this machine, with the project's options.
+    fn compose(&self) -> Result<Vec<String>> {
+        let spelling = match self.spelling.get() {
+            Some(known) => known,
+            None => {
+                let new = ["docker", "compose"].map(str::to_owned).to_vec();
+                let version = [self.prefix.clone(), new.clone(), vec!["version".into()]].concat();
+                let has_new =
+                    question("docker compose version", &version).is_ok_and(|ended| ended.outcome.is_success());
+                let found = if has_new { new } else { vec!["docker-compose".to_owned()] };
+                self.spelling.get_or_init(|| found)
+            }
+        };
+        let mut words = [self.prefix.clone(), spelling.clone()].concat();
+        for file in &self.files {
+            words.extend(["--file".into(), file.display().to_string()]);
+        }
+        if let Some(project) = &self.project {
+            words.extend(["--project-name".into(), project.clone()]);
+        }
+        Ok(words)
+    }
+
+    fn ask(&self, words: &[&str]) -> Result<Ended> {
+        let argv = [self.compose()?, words.iter().map(ToString::to_string).collect()].concat();
+        question(&format!("compose {}", words.first().unwrap_or(&"")), &argv)
+    }
+
+    fn order(&self, words: &[&str], instance: &Instance, deadline: Instant) -> Result<()> {
+        let argv =
+            [self.compose()?, words.iter().map(ToString::to_string).collect(), vec![instance.to_string()]].concat();
+        let what = format!("compose {} {instance}", words.first().unwrap_or(&""));
+        let ended = order(&what, &argv, deadline)?;
+        if !ended.outcome.is_success() {
+            bail!(refused(format!("{what}: {}", last_line(&ended))));
+        }
+        Ok(())
+    }
+
+    fn services(&self) -> Result<Vec<String>> {
+        let ended = self.ask(&["config", "--services"])?;
+        if !ended.outcome.is_success() {
+            bail!(
+                refused(format!("compose config: {}", complaint(&ended))).hint("name the project with --compose-file")
+            );
+        }
+        Ok(String::from_utf8_lossy(&ended.stdout).lines().map(|line| line.trim().to_owned()).collect())
+    }
+}
+
+impl Manager for Compose {
+    fn inspect(&self, instances: &[Instance], _act: Act) -> Result<Inspection> {
+        let services = self.services()?;
+        if let Some(missing) =
+            instances.iter().find(|instance| !services.iter().any(|known| known == instance.as_str()))
+        {
+            bail!(
+                unknown(format!("the project has no service {missing}"))
+                    .hint(format!("it has {}", services.join(", ")))
+            );
+        }
+        let states = instances.iter().map(|instance| self.state(instance)).collect::<Result<Vec<_>>>()?;
+        Ok(Inspection { states, ..Inspection::default() })
+    }
+
+    fn state(&self, instance: &Instance) -> Result<State> {
+        let ended = self.ask(&["ps", "-q", instance.as_str()])?;
+        let printed = String::from_utf8_lossy(&ended.stdout);
+        // Of a service that was scaled the first container stands for all; what it does they do.
+        let Some(id) = printed.lines().map(str::trim).find(|line| !line.is_empty()) else {
+            // docker compose ps says 1 for a service that has no container.
+            return Ok(State { condition: Condition::Stopped, ..State::default() });
+        };
+        let argv =
+            [self.prefix.clone(), ["docker", "inspect", "--format", FACTS, id].map(str::to_owned).to_vec()].concat();
+        let ended = question("docker inspect", &argv)?;
+        if !ended.outcome.is_success() {
+            // It was removed between the two questions.
+            return Ok(State { condition: Condition::Stopped, ..State::default() });
+        }
+        understand(&String::from_utf8_lossy(&ended.stdout))
+    }
+
+    fn act(&self, act: Act, instance: &Instance, _before: &State, deadline: Instant) -> Result<Expect> {
+        match act {
+            Act::Restart => {
+                self.order(&["up", "-d", "--no-deps", "--force-recreate"], instance, deadline)?;
+                Ok(Expect::NewProcess)
+            }
+            Act::Start => {
+                self.order(&["up", "-d", "--no-deps"], instance, deadline)?;
+                Ok(Expect::NewProcess)
+            }
+            Act::Reload => self.order(&["kill", "-s", "HUP"], instance, deadline).map(|()| Expect::Up),
+            Act::Stop => self.order(&["stop"], instance, deadline).map(|()| Expect::Down),
+        }
+    }
+
+    fn settling(&self, _instance: &Instance) -> Duration {
+        SETTLING
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+}
+
+/// Reads what `docker inspect` says by the template above.
+fn understand(line: &str) -> Result<State> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [id, status, pid, restarts, exit, health] = words[..] else {
+        bail!(refused(format!("docker inspect says {:?}", line.trim())));
+    };
+    let failed = |reason: String| Condition::Failed(Down { reason, fault: Fault::Release });
+    let condition = match (status, health) {
+        ("running", "starting") => Condition::Starting,
+        ("running", "unhealthy") => failed("its health check says unhealthy".into()),
+        ("running", _) => Condition::Running,
+        ("created", _) => Condition::Stopped,
+        ("exited", _) if exit == "0" || exit == "143" || exit == "137" => Condition::Stopped,
+        ("exited" | "dead", _) => failed(format!("its container exited with {exit}")),
+        ("restarting", _) => failed(format!("its container exited with {exit} and is started over and over")),
+        _ => Condition::Unknown,
+    };
+    let process = match pid.parse::<u32>().ok().filter(|pid| *pid != 0) {
+        Some(pid) => Identity::of(pid)?,
+        None => None,
+    };
+    Ok(State { condition, process, run: Some(id.to_owned()), restarts: restarts.parse().unwrap_or(0) })
+}
+
+/// Compose reports progress first and the reason last.
+fn last_line(ended: &Ended) -> String {
+    let text = String::from_utf8_lossy(&ended.stderr);
+    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    last.map_or_else(|| ended.outcome.to_string(), |line| line.chars().take(300).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_inspect_says() {
+        let condition = |line: &str| understand(line).unwrap().condition;
+        assert_eq!(condition("abc running 0 0 0 none"), Condition::Running);
+        assert_eq!(condition("abc running 0 0 0 healthy"), Condition::Running);
+        assert_eq!(condition("abc running 0 0 0 starting"), Condition::Starting);
+        assert_eq!(condition("abc exited 0 0 0 none"), Condition::Stopped);
+        assert_eq!(condition("abc exited 0 0 143 none"), Condition::Stopped);
+        assert!(matches!(condition("abc exited 0 0 1 none"), Condition::Failed(_)));
+        assert!(matches!(condition("abc running 0 0 0 unhealthy"), Condition::Failed(_)));
+        assert!(matches!(condition("abc restarting 0 3 1 none"), Condition::Failed(_)));
+        assert!(understand("abc").is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! `--undo`: what this pipe's svc-restart changed goes back, as far as it is this stage's turn.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use anyhow::Result;
+use record::sections::{RestartInstance, RestartSection, SwitchSection};
+use record::{Pipe, Record, RunFile};
+
+use crate::act::{enter, list, note_left_alone, section_of, summarise};
+use crate::apply::Run;
+use crate::instance::Instance;
+use crate::managers::Act;
+use crate::request::{Request, Service};
+use crate::surroundings::Surroundings;
+use crate::undo::{self, Change, Circumstance};
+
+/// A stage's section and its position in the record.
+type Placed = (usize, RestartSection);
+
+const OWN: &str = "svc-restart";
+const SWITCH: &str = "release-switch";
+
+/// Takes back what this pipe changed; an ok record passes on untouched.
+pub(crate) fn take_back(pipe: &mut Pipe, request: &Request) -> Result<()> {
+    if !pipe.undoing() {
+        return Ok(());
+    }
+    let positions = pipe.to_take_back();
+    if positions.is_empty() {
+        return Ok(());
+    }
+    enter(pipe)?;
+    let service = request.service(pipe)?;
+    let names = match request.names.is_empty() {
+        true => Vec::new(),
+        false => service.manager.expand(request.names.clone())?,
+    };
+    let (stages, undone) = sections(pipe, &positions)?;
+    let changes = undo::changes(&stages, &undone, service.via, &names);
+    if changes.is_empty() {
+        finish_stages(pipe, &stages, &undone, &[]);
+        return Ok(());
+    }
+    go(pipe, request, &service, changes, &stages, &undone)
+}
+
+fn go(
+    pipe: &mut Pipe,
+    request: &Request,
+    service: &Service,
+    changes: Vec<Change>,
+    stages: &[Placed],
+    undone: &[RestartSection],
+) -> Result<()> {
+    let instances: Vec<Instance> = changes.iter().map(|change| change.instance.clone()).collect();
+    let mut section = section_of(request, service, &instances);
+    for (entry, change) in section.instances.iter_mut().zip(&changes) {
+        entry.of_stages.clone_from(&change.stages);
+    }
+    pipe.set_section(&section);
+    let inspection = service.manager.inspect(&instances, Act::Stop)?;
+    let now: HashMap<_, _> = instances.iter().cloned().zip(inspection.states).collect();
+    let circumstance = circumstance(pipe.record());
+    let plan = undo::plan(changes, &now, circumstance, service.keeps_process, &request.order.batches);
+    note_left_alone(pipe, &mut section, &plan);
+    if pipe.dry_run() {
+        list(pipe, &plan, &request.order, inspection.preparation);
+        pipe.set_section(&section);
+        return Ok(());
+    }
+    if plan.batches.is_empty() {
+        pipe.set_section(&section);
+        finish_stages(pipe, stages, undone, &section.instances);
+        return Ok(());
+    }
+    pipe.begin_effect()?;
+    if inspection.preparation.is_some() {
+        service.manager.prepare(Instant::now() + request.order.timeout)?;
+    }
+    let surroundings = Surroundings::of(pipe)?;
+    let mut run = Run { pipe, service, order: &request.order, surroundings, section };
+    let result = run.carry_out(&plan.batches);
+    let section = run.section;
+    summarise(pipe, &section);
+    if result.is_ok() {
+        finish_stages(pipe, stages, undone, &section.instances);
+    }
+    match result {
+        Err(error) if request.order.best_effort => {
+            pipe.warn("restart.failed", format!("{error:#}"));
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// The sections of the stages to take back, latest first, and those of the undo stages so far.
+fn sections(pipe: &Pipe, positions: &[usize]) -> Result<(Vec<Placed>, Vec<RestartSection>)> {
+    let record = pipe.record();
+    // A stage's entry in the record may be shortened; run.json has it whole.
+    let whole = whole_record(pipe)?;
+    let stage = |at: usize| {
+        let full = whole.as_ref().and_then(|whole| whole.stages.get(at)).filter(|stage| stage.tool == OWN);
+        full.or_else(|| record.stages.get(at))
+    };
+    let mut stages = Vec::new();
+    for at in positions {
+        if let Some(stage) = stage(*at) {
+            stages.push((*at, stage.section()?));
+        }
+    }
+    let undone = record.stages.iter().filter(|stage| stage.tool == OWN && stage.undo);
+    Ok((stages, undone.map(record::Stage::section).collect::<Result<_>>()?))
+}
+
+fn whole_record(pipe: &Pipe) -> Result<Option<Record>> {
+    let elided = pipe.record().stages.iter().any(|stage| stage.tool == OWN && stage.rest.contains_key("elided"));
+    let Some(root) = pipe.root() else { return Ok(None) };
+    if !elided {
+        return Ok(None);
+    }
+    Ok(RunFile::of(root)?.read()?.filter(|run| run.pipe == pipe.record().pipe))
+}
+
+/// Notes the stages of which every changed instance has gone back by now.
+fn finish_stages(pipe: &mut Pipe, stages: &[Placed], undone: &[RestartSection], now: &[RestartInstance]) {
+    let went_back = |at: usize, name: &str| {
+        undone
+            .iter()
+            .flat_map(|section| &section.instances)
+            .chain(now)
+            .any(|entry| entry.name == name && entry.of_stages.contains(&at) && undo::is_back(entry))
+    };
+    let finished = stages
+        .iter()
+        .filter(|(at, section)| {
+            section.instances.iter().filter(|entry| entry.outcome.is_touched()).all(|entry| went_back(*at, &entry.name))
+        })
+        .map(|(at, _)| *at)
+        .collect();
+    pipe.took_back(finished);
+}
+
+fn circumstance(record: &Record) -> Circumstance {
+    let switches = record.stages.iter().filter(|stage| stage.tool == SWITCH);
+    let (undos, acts): (Vec<_>, Vec<_>) = switches.partition(|stage| stage.undo);
+    let section = |stage: &&record::Stage| stage.section::<SwitchSection>().unwrap_or_default();
+    if undos.iter().any(|stage| section(stage).superseded) {
+        return Circumstance::Superseded;
+    }
+    match acts.iter().rev().find(|stage| stage.changed) {
+        Some(stage) if section(stage).from.is_none() && section(stage).to.is_some() => Circumstance::FirstDeploy,
+        _ => Circumstance::Usual,
+    }
+}

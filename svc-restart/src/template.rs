@@ -1,0 +1,132 @@
+//! Commands and paths with `{instance}` and `{i}` in them. Only these two are placeholders: other
+//! braces belong to the shell, and so does `${i}`.
+
+use crate::instance::Instance;
+use std::str::FromStr;
+
+/// A text that becomes a command or a path once an instance is put in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Template {
+    parts: Vec<Part>,
+    text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Instance,
+    Index,
+}
+
+impl Template {
+    /// Whether the text names an instance, and so is meant once for each. A command may also name
+    /// it by its variable.
+    pub(crate) fn names_an_instance(&self) -> bool {
+        self.has_placeholder() || self.text.contains("CUTOVER_INSTANCE")
+    }
+
+    /// Whether `{instance}` or `{i}` occurs.
+    pub(crate) fn has_placeholder(&self) -> bool {
+        self.parts.iter().any(|part| !matches!(part, Part::Text(_)))
+    }
+
+    /// The text for one instance, or for none. `Err` says which placeholder has no value.
+    pub(crate) fn fill(&self, instance: Option<&Instance>) -> Result<String, String> {
+        let mut filled = String::with_capacity(self.text.len());
+        for part in &self.parts {
+            filled.push_str(match (part, instance) {
+                (Part::Text(text), _) => text,
+                (Part::Instance, Some(instance)) => instance.as_str(),
+                (Part::Index, Some(instance)) => instance
+                    .index()
+                    .ok_or_else(|| format!("{{i}} has no value: nothing follows the @ in {instance}"))?,
+                (Part::Instance, None) => return Err("{instance} has no value here".into()),
+                (Part::Index, None) => return Err("{i} has no value here".into()),
+            });
+        }
+        Ok(filled)
+    }
+}
+
+impl FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("is empty".into());
+        }
+        if text.contains('\0') {
+            return Err("contains a NUL".into());
+        }
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('{') {
+            let (before, from) = rest.split_at(at);
+            plain.push_str(before);
+            let found = [("{instance}", Part::Instance), ("{i}", Part::Index)]
+                .into_iter()
+                .find(|(word, _)| from.starts_with(word) && !plain.ends_with('$'));
+            rest = match found {
+                Some((word, part)) => {
+                    if !plain.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut plain)));
+                    }
+                    parts.push(part);
+                    &from[word.len()..]
+                }
+                None => {
+                    plain.push('{');
+                    &from[1..]
+                }
+            };
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            parts.push(Part::Text(plain));
+        }
+        Ok(Self { parts, text: text.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(text: &str, instance: &str) -> Result<String, String> {
+        text.parse::<Template>()?.fill(Some(&instance.parse()?))
+    }
+
+    #[test]
+    fn placeholders_are_filled_and_the_shells_braces_are_left() {
+        for (text, instance, filled) in [
+            ("curl :800{i}/", "shop@1", "curl :8001/"),
+            ("x {instance} {i}", "shop@2", "x shop@2 2"),
+            ("{i}{i}", "a", "aa"),
+            ("echo ${i} {i}", "shop@1", "echo ${i} 1"),
+            ("awk '{print $1}' {a,b} {", "shop@1", "awk '{print $1}' {a,b} {"),
+            ("{{i}}", "shop@1", "{1}"),
+            ("é{i}é", "shop@1", "é1é"),
+        ] {
+            assert_eq!(fill(text, instance).as_deref(), Ok(filled), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_without_a_value_is_an_error() {
+        assert!(fill("x {i}", "shop@").is_err());
+        assert!("x {i}".parse::<Template>().unwrap().fill(None).is_err());
+        assert!("x {instance}".parse::<Template>().unwrap().fill(None).is_err());
+        assert_eq!("x".parse::<Template>().unwrap().fill(None).as_deref(), Ok("x"));
+        assert!(" ".parse::<Template>().is_err());
+    }
+
+    #[test]
+    fn a_command_that_names_the_variable_names_an_instance() {
+        for (text, names) in
+            [("probe {i}", true), ("probe $CUTOVER_INSTANCE", true), ("probe ${i}", false), ("probe", false)]
+        {
+            assert_eq!(text.parse::<Template>().unwrap().names_an_instance(), names, "{text}");
+        }
+    }
+}
