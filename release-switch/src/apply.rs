@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use dir::Name;
-use record::{Exit, Failure};
-use store::history::{self, Change};
+use record::{Exit, Failure, Pipe};
+use store::history::{self, Change, StageTime};
 use store::link::{self, Standing, Target};
 use store::{Lock, Manifest, ReleaseId};
 
@@ -16,11 +16,19 @@ pub(crate) struct Author {
     pub(crate) pipe: String,
     /// The reason that the history keeps.
     pub(crate) reason: Option<String>,
+    /// How long the stages before took.
+    pub(crate) stages: Vec<StageTime>,
     /// When.
     pub(crate) at: SystemTime,
 }
 
 impl Author {
+    /// This pipe, at the time it began.
+    pub(crate) fn of(pipe: &Pipe, reason: Option<String>) -> Self {
+        let record = pipe.record();
+        Self { pipe: record.pipe.clone(), reason, stages: StageTime::of(record), at: pipe.now() }
+    }
+
     fn change(&self, link: &Name, from: Option<ReleaseId>, to: &Manifest, target: &Target) -> Change {
         Change {
             pipe: self.pipe.clone(),
@@ -31,6 +39,7 @@ impl Author {
             digest: Some(to.digest.clone()),
             target: target.text().display().to_string(),
             reason: self.reason.clone(),
+            stages: self.stages.clone(),
             at: self.at,
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
         if plan.changed {
             let to = present(&root, &plan.to.release)?;
             pipe.begin_effect()?;
-            let author = Author { pipe: pipe.record().pipe.clone(), reason: reason.map(str::to_owned), at: pipe.now() };
+            let author = Author::of(pipe, reason.map(str::to_owned));
             if let Some(condemned) = &plan.condemned
                 && let Some(manifest) = read::whole(&root, condemned)?
             {

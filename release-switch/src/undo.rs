@@ -41,8 +41,7 @@ pub(crate) fn undo(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<()> 
     }
     pipe.set_section(&section(&root, &task));
     let because = pipe.record().error.as_ref().map(|error| format!("undo: {}", error.code));
-    let author =
-        Author { pipe: pipe.record().pipe.clone(), reason: reason.map(str::to_owned).or(because), at: pipe.now() };
+    let author = Author::of(pipe, reason.map(str::to_owned).or(because));
     if task.condemned.is_some() || task.links.iter().any(|(_, back)| matches!(back, Back::Restore { .. })) {
         pipe.begin_effect()?;
     }

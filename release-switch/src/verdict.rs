@@ -57,7 +57,7 @@ fn mark(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<Option<ReleaseI
     let lock = root.lock(pipe.wait(), "release-switch")?;
     let chosen = to_mark(pipe, &root, &lock.history(), &link)?;
     let Some(manifest) = chosen else { return Ok(None) };
-    let author = Author { pipe: pipe.record().pipe.clone(), reason: reason.map(str::to_owned), at: pipe.now() };
+    let author = Author::of(pipe, reason.map(str::to_owned));
     history::good(&lock, author.verdict(&link, &manifest))?;
     pipe.set_section(&SwitchSection {
         link: Some(root.path().join(&link).display().to_string()),

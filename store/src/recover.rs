@@ -84,6 +84,7 @@ fn note_if_changed(lock: &Lock<'_>, name: &Name, on_disk: Option<&LinkState>, no
             host: None,
             reason: None,
             intent: None,
+            stages: Vec::new(),
         },
     )
 }

@@ -68,6 +68,26 @@ pub struct Entry {
     /// On `done` and `abort`: the line number of the intent that this closes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<u64>,
+    /// How long the pipe's stages took until then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageTime>,
+}
+
+/// How long one stage of a pipe took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// The tool.
+    pub tool: String,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+impl StageTime {
+    /// The stages of a record, as many and as short as a line of the history takes.
+    pub fn of(record: &record::Record) -> Vec<Self> {
+        let stages = record.stages.iter().filter(|stage| !stage.undo).take(32);
+        stages.map(|stage| Self { tool: stage.tool.chars().take(32).collect(), elapsed_ms: stage.elapsed_ms }).collect()
+    }
 }
 
 impl Entry {

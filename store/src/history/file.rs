@@ -12,7 +12,7 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use record::{Exit, Failure};
 
 use super::parse::parse;
-use super::{Entry, History, Kind};
+use super::{Entry, History, Kind, StageTime};
 use crate::{Lock, ReleaseId, Root};
 
 const NAME: &str = "history.jsonl";
@@ -36,6 +36,8 @@ pub struct Change {
     pub target: String,
     /// Why, as a person said.
     pub reason: Option<String>,
+    /// How long the pipe's stages took so far, see [`super::StageTime::of`].
+    pub stages: Vec<StageTime>,
     /// When.
     pub at: SystemTime,
 }
@@ -65,6 +67,7 @@ pub fn intent(lock: &Lock<'_>, change: Change) -> anyhow::Result<OpenIntent> {
         host: Some(record::host::host_name()),
         reason: change.reason,
         intent: None,
+        stages: change.stages,
     };
     let mut journal = lock.journal().borrow_mut();
     // Twice the line and some: the end repeats its members, and its number may be longer.
@@ -116,6 +119,7 @@ fn judge(lock: &Lock<'_>, judged: Change, kind: Kind) -> anyhow::Result<()> {
         host: Some(record::host::host_name()),
         reason: judged.reason,
         intent: None,
+        stages: judged.stages,
     };
     lock.journal().borrow_mut().append(lock, entry).map(drop)
 }

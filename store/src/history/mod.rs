@@ -10,7 +10,7 @@ mod parse;
 mod tests;
 mod view;
 
-pub use entry::{Entry, Kind};
+pub use entry::{Entry, Kind, StageTime};
 pub use file::{Change, OpenIntent, abort, bad, done, good, intent};
 pub(crate) use file::{Journal, close, found};
 pub use view::{History, Span, Verdict};

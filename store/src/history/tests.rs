@@ -27,6 +27,7 @@ fn entry(seq: u64, kind: Kind, to: Option<u64>) -> Entry {
         host: None,
         reason: None,
         intent: None,
+        stages: Vec::new(),
     }
 }
 

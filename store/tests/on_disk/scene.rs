@@ -95,6 +95,7 @@ impl Scene {
             digest: Some(to.digest.clone()),
             target: format!("releases/{}", to.id),
             reason: None,
+            stages: Vec::new(),
             at: SystemTime::now(),
         }
     }
