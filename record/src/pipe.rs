@@ -3,20 +3,18 @@
 //! Nothing is locked, read or decided before stdin has reached its end; nothing is written to stdout
 //! before the effect is done and durable.
 
+mod effect;
+mod place;
+
 use std::fmt::Display;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::bail;
-use dir::{Name, Wait};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::run_file::RunFile;
-use crate::{DeployLock, Exit, Failure, Holder, Interrupts, Options, Record, RootDir, Stage, Step, Warning};
-use crate::{clock, finish, host, incoming, look, output, placeholders, undo};
+use crate::{DeployLock, Interrupts, Options, Record, RootDir, Stage, Step, Warning};
+use crate::{clock, finish, host, incoming, output, undo};
 
 /// A tool's name and version, as its stage carries them.
 #[derive(Debug, Clone, Copy)]
@@ -142,182 +140,10 @@ impl Pipe {
         self.began.elapsed()
     }
 
-    /// The root: the option, else the record's, else CUTOVER_ROOT; a usage error where none is given.
-    pub fn root_path(&self) -> anyhow::Result<PathBuf> {
-        match self.root_path_if_any()? {
-            Some(path) => Ok(path),
-            None => bail!(
-                Failure::new(Exit::Usage, "usage", "no root is given")
-                    .hint("name it with --root DIR or CUTOVER_ROOT, or pipe a record in")
-            ),
-        }
-    }
-
-    /// The same, `None` where none is given. An option that names another directory than the record
-    /// is refused with 65.
-    pub fn root_path_if_any(&self) -> anyhow::Result<Option<PathBuf>> {
-        let recorded = self.record.root.as_ref().map(PathBuf::from);
-        let Some(given) = self.options.root.clone() else {
-            let from_environment =
-                || std::env::var_os("CUTOVER_ROOT").filter(|value| !value.is_empty()).map(PathBuf::from);
-            return Ok(recorded.or_else(from_environment));
-        };
-        if let Some(recorded) = recorded
-            && recorded != given
-            && identity(&recorded) != identity(&given)
-        {
-            bail!(
-                Failure::new(
-                    Exit::InvalidInput,
-                    "input.root",
-                    format!("--root says {}, the record says {}", given.display(), recorded.display())
-                )
-                .hint("leave --root away in later stages: the record carries it")
-            );
-        }
-        Ok(Some(given))
-    }
-
-    /// The link: the option, else the record's last switch, else CUTOVER_LINK, else `current`.
-    pub fn link(&self) -> anyhow::Result<Name> {
-        if let Some(link) = &self.options.link {
-            return Ok(Name::new(placeholders::fill(link.as_str(), &self.record)?)?);
-        }
-        let switched = self.record.stages.iter().rev().find(|stage| stage.tool == "release-switch" && !stage.undo);
-        let recorded = switched.and_then(|stage| stage.rest.get("link")).and_then(Value::as_str);
-        if let Some(name) = recorded.and_then(|path| path.rsplit('/').next()) {
-            return Name::new(name)
-                .map_err(|e| Failure::new(Exit::InvalidInput, "input.link", format!("the record's link: {e}")).into());
-        }
-        match std::env::var_os("CUTOVER_LINK").filter(|value| !value.is_empty()) {
-            Some(name) => Name::new(name.to_string_lossy())
-                .map_err(|e| Failure::new(Exit::Usage, "usage", format!("CUTOVER_LINK: {e}")).into()),
-            None => Ok(Name::new("current")?),
-        }
-    }
-
-    /// How long to wait for a lock: `--lock-wait`, in an undo stage at least two minutes.
-    pub fn wait(&self) -> Wait {
-        let asked = self.options.lock_wait;
-        Wait(if self.undoing() { asked.max(Duration::from_secs(120)) } else { asked })
-    }
-
     /// Names the root this stage acts on: from now on `run.json` and the deploy lock are its.
     pub fn enter(&mut self, root: RootDir) {
         self.record.root = root.path().to_str().map(str::to_owned);
         self.root = Some(root);
-    }
-
-    /// Right before a long preparation that changes nothing visible, a build: looks down the pipe and
-    /// at the signals; under release-lock also writes `run.json`. Takes no lock.
-    pub fn begin_preparation(&mut self) -> anyhow::Result<()> {
-        self.look_down()?;
-        self.check_signals()?;
-        if self.dry_run() {
-            return Ok(());
-        }
-        self.inherit_lock()?;
-        if self.lock.is_some() { self.progress() } else { Ok(()) }
-    }
-
-    /// Right before the first effect: looks down the pipe and at the signals, takes the deploy lock
-    /// or finds it inherited, writes `run.json`. In a dry run only looks.
-    pub fn begin_effect(&mut self) -> anyhow::Result<()> {
-        self.take_deploy_lock()?;
-        self.progress()
-    }
-
-    /// The first half of [`Pipe::begin_effect`], for a stage that must read `run.json` under the deploy
-    /// lock before it replaces it. In a dry run only looks down the pipe and at the signals.
-    pub fn take_deploy_lock(&mut self) -> anyhow::Result<()> {
-        self.look_down()?;
-        self.check_signals()?;
-        if self.dry_run() || self.root.is_none() {
-            return Ok(());
-        }
-        self.inherit_lock()?;
-        if self.lock.is_none()
-            && let Some(root) = &self.root
-        {
-            self.lock = Some(self.wait_for_deploy_lock(root, &Holder::this(self.tool.name))?);
-            // The wait may have been long.
-            self.look_down()?;
-            self.check_signals()?;
-        }
-        Ok(())
-    }
-
-    /// Takes the deploy lock of `root` for `holder`. While somebody else holds it, says so once, and stops at a signal
-    /// or when a later stage of the pipe goes away.
-    pub fn wait_for_deploy_lock(&self, root: &RootDir, holder: &Holder) -> anyhow::Result<DeployLock> {
-        let mut told = false;
-        DeployLock::take(root, self.wait(), holder, |by| {
-            if !told && let Some(by) = by {
-                self.say(format!("waiting for the deploy lock, held by {by}"));
-                told = true;
-            }
-            self.look_down()?;
-            self.check_signals()
-        })
-    }
-
-    /// Writes `run.json` again, with this stage's section as it is now.
-    pub fn progress(&mut self) -> anyhow::Result<()> {
-        if self.dry_run() {
-            return Ok(());
-        }
-        let Some(root) = &self.root else { return Ok(()) };
-        let mut record = self.record.clone();
-        record.stages.push(Stage {
-            running: true,
-            elapsed_ms: clock::milliseconds(self.began.elapsed()),
-            ..self.stage.clone()
-        });
-        record.changed |= self.stage.changed;
-        let _acting = root.act_as_owner()?;
-        RunFile::of(root)?.write(&record)?;
-        self.in_progress = true;
-        Ok(())
-    }
-
-    fn inherit_lock(&mut self) -> anyhow::Result<()> {
-        if self.lock.is_none()
-            && let Some(root) = &self.root
-        {
-            self.lock = DeployLock::inherited(root)?;
-            if let Some(deploy) = self.lock.as_ref().and_then(DeployLock::deploy) {
-                self.record.deploy = Some(deploy.to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// The root this stage acts on, once it has entered one.
-    pub fn root(&self) -> Option<&RootDir> {
-        self.root.as_ref()
-    }
-
-    /// Whether this process runs under release-lock for the root it entered.
-    pub fn is_under_deploy(&self) -> bool {
-        self.root.as_ref().is_some_and(|root| matches!(DeployLock::inherited(root), Ok(Some(_))))
-    }
-
-    /// An error `pipe.broken` when a later stage of the pipe is gone.
-    pub fn look_down(&self) -> anyhow::Result<()> {
-        look::look_down(std::io::stdout().as_fd())
-    }
-
-    /// An error `interrupted` when INT, TERM or HUP came.
-    pub fn check_signals(&self) -> anyhow::Result<()> {
-        match self.interrupts.pending() {
-            None => Ok(()),
-            Some(signal) => bail!(interrupted(signal)),
-        }
-    }
-
-    /// The signals, to poll beside other descriptors.
-    pub fn interrupts(&self) -> &Interrupts {
-        &self.interrupts
     }
 
     /// Replaces this stage's own section.
@@ -402,13 +228,4 @@ pub(crate) fn fresh_record() -> Record {
         warnings: Vec::new(),
         rest: Map::new(),
     }
-}
-
-fn interrupted(signal: i32) -> Failure {
-    let name = nix::sys::signal::Signal::try_from(signal).map_or("a signal", |signal| signal.as_str());
-    Failure::new(Exit::Interrupted(signal), "interrupted", format!("interrupted by {name}")).retryable()
-}
-
-fn identity(path: &std::path::Path) -> Option<(u64, u64)> {
-    nix::sys::stat::stat(path).ok().map(|stat| dir::Stat(stat).identity())
 }
