@@ -5,7 +5,7 @@ use anyhow::Context;
 use crate::pipe::{Pipe, fresh_record};
 use crate::run_file::RunFile;
 use crate::{DeployLock, ErrorInfo, Exit, Failure, Options, Record, Role, RootDir, Stage, Tool};
-use crate::{clock, elide, output};
+use crate::{clock, elide, look, output};
 
 /// Ends a stage that did its work, or failed at it.
 pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
@@ -49,7 +49,10 @@ pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
     if !passes_on && let Some(stage) = record.stages.last_mut() {
         elide::cap(stage);
     }
-    doubts.extend(output::write(&record).err());
+    // Behind a broken pipe nobody reads.
+    if record.error.as_ref().is_none_or(|error| error.code != look::BROKEN) {
+        doubts.extend(output::write(&record).err());
+    }
     for doubt in &doubts {
         output::complain(tool.name, &format!("{doubt:#}"), None);
     }

@@ -22,7 +22,10 @@ pub(crate) fn is_gone(watched: &PollFd<'_>) -> bool {
         .is_some_and(|events| events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL))
 }
 
+/// The code of that error.
+pub(crate) const BROKEN: &str = "pipe.broken";
+
 pub(crate) fn broken() -> Failure {
-    Failure::new(Exit::Failed, "pipe.broken", "a later stage of the pipe is gone; nothing was done")
+    Failure::new(Exit::Failed, BROKEN, "a later stage of the pipe is gone; nothing was done")
         .hint("look for a misspelt or missing program, or a usage error, further down the pipe")
 }
