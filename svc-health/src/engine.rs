@@ -23,6 +23,8 @@ pub(crate) type Attempt<'p> = Pin<Box<dyn Future<Output = Answer> + 'p>>;
 /// Events of what is not an attempt carry this token.
 const BYSTANDER: u64 = u64::MAX;
 const EVENTS_AT_ONCE: usize = 256;
+/// So many operations in a row before others, and the clock, have their turn: who sends without end is always ready.
+const TURN: u32 = 32;
 
 /// What an attempt needs of the engine: to be woken, and a place to say what it is doing.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub(crate) struct Io {
     token: u64,
     doing: Cell<&'static str>,
     received: Cell<u64>,
+    turn: Cell<u32>,
 }
 
 impl Io {
@@ -52,6 +55,8 @@ impl Io {
         mut work: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
         std::future::poll_fn(|_| {
+            let Some(left) = self.turn.get().checked_sub(1) else { return Poll::Pending };
+            self.turn.set(left);
             loop {
                 return match work() {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -111,6 +116,8 @@ pub(crate) struct Engine<'p> {
     free: Vec<usize>,
     started: u32,
     events: Vec<Event>,
+    /// Slots whose attempt used up its turn and goes on in the next one.
+    eager: Vec<usize>,
 }
 
 impl<'p> Engine<'p> {
@@ -122,6 +129,7 @@ impl<'p> Engine<'p> {
             free: (0..most).rev().collect(),
             started: 0,
             events: Vec::with_capacity(EVENTS_AT_ONCE),
+            eager: Vec::new(),
         })
     }
 
@@ -149,8 +157,13 @@ impl<'p> Engine<'p> {
         self.started = self.started.wrapping_add(1);
         // The number of the attempt makes an event of a former one in the same slot recognisable.
         let token = u64::from(self.started) << 32 | slot as u64;
-        let io =
-            Rc::new(Io { epoll: Rc::clone(&self.epoll), token, doing: Cell::new("starting"), received: Cell::new(0) });
+        let io = Rc::new(Io {
+            epoll: Rc::clone(&self.epoll),
+            token,
+            doing: Cell::new("starting"),
+            received: Cell::new(0),
+            turn: Cell::new(0),
+        });
         let running = Running { who, attempt: attempt(Rc::clone(&io)), io, began: Instant::now(), limit };
         self.slots[slot] = Some(running);
         self.resume(slot)
@@ -159,7 +172,9 @@ impl<'p> Engine<'p> {
     /// Waits until an attempt is over, a bystander calls, or `until`; true in the second place when one called.
     pub(crate) fn wait(&mut self, until: Option<Instant>) -> io::Result<(Vec<Finished>, bool)> {
         let ends = self.slots.iter().flatten().map(|running| running.began + running.limit);
-        let until = ends.chain(until).min();
+        let eager = std::mem::take(&mut self.eager);
+        let at_once = (!eager.is_empty()).then(Instant::now);
+        let until = ends.chain(until).chain(at_once).min();
         self.events.clear();
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -178,7 +193,11 @@ impl<'p> Engine<'p> {
                 finished.extend(self.resume(slot));
             }
         }
+        // Before the eager ones go on: an attempt that is over now has had its time.
         finished.extend(self.overdue());
+        for slot in eager {
+            finished.extend(self.resume(slot));
+        }
         Ok((finished, called))
     }
 
@@ -189,8 +208,14 @@ impl<'p> Engine<'p> {
 
     fn resume(&mut self, slot: usize) -> Option<Finished> {
         let running = self.slots[slot].as_mut()?;
+        running.io.turn.set(TURN);
         match running.attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => None,
+            Poll::Pending => {
+                if running.io.turn.get() == 0 && !self.eager.contains(&slot) {
+                    self.eager.push(slot);
+                }
+                None
+            }
             Poll::Ready(answer) => {
                 let Running { who, began, .. } = self.slots[slot].take()?;
                 self.free.push(slot);
