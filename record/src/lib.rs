@@ -16,6 +16,8 @@ mod input;
 mod interrupts;
 mod json;
 mod look;
+#[cfg(feature = "manual")]
+mod manual;
 mod options;
 mod output;
 mod pipe;

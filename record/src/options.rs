@@ -81,6 +81,11 @@ impl Color {
 /// line ends the process with 2 and an empty stdout.
 #[expect(clippy::print_stdout, clippy::exit, reason = "the schema is this call's whole answer")]
 pub fn command_line<C: Parser>() -> C {
+    #[cfg(feature = "manual")]
+    if let Some(answer) = crate::manual::answer(C::command()) {
+        use std::io::Write as _;
+        std::process::exit(i32::from(std::io::stdout().write_all(&answer).is_err()));
+    }
     let before_command = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     if before_command.into_iter().any(|argument| argument == "--schema") {
         println!("{}", crate::schema::text());
