@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, renameat2};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, fsync, symlinkat, syncfs, unlinkat};
+use rustix::fs::{RenameFlags, renameat_with};
 
 use crate::{Error, Flock, Kind, Result, Stat, Wait};
 
@@ -132,8 +133,8 @@ impl Dir {
     /// Renames `name` to `to`'s `new`, which must not be there (`EEXIST`).
     pub fn rename_new(&self, name: impl AsRef<OsStr>, to: &Self, new: impl AsRef<OsStr>) -> Result<()> {
         let new = new.as_ref();
-        renameat2(&self.fd, name.as_ref(), &to.fd, new, RenameFlags::RENAME_NOREPLACE)
-            .map_err(|e| to.error("rename to", new, e))
+        renameat_with(&self.fd, name.as_ref(), &to.fd, new, RenameFlags::NOREPLACE)
+            .map_err(|e| to.error("rename to", new, errno(e)))
     }
 
     /// Removes the entry `name`, which is no directory. Never what a symlink points to.
@@ -185,7 +186,7 @@ impl Dir {
 
     /// The same for a name that must not be there yet (`EEXIST`).
     pub fn create_file(&self, name: impl AsRef<OsStr>, bytes: &[u8], mode: u32) -> Result<()> {
-        self.put_file(name.as_ref(), bytes, mode, RenameFlags::RENAME_NOREPLACE)
+        self.put_file(name.as_ref(), bytes, mode, RenameFlags::NOREPLACE)
     }
 
     fn put_file(&self, name: &OsStr, bytes: &[u8], mode: u32, flags: RenameFlags) -> Result<()> {
@@ -193,8 +194,8 @@ impl Dir {
         temporary.push(name);
         temporary.push(format!(".{}", random_suffix()));
         let written = self.write_new(&temporary, bytes, mode).and_then(|()| {
-            renameat2(&self.fd, temporary.as_os_str(), &self.fd, name, flags)
-                .map_err(|e| self.error("rename to", name, e))
+            renameat_with(&self.fd, temporary.as_os_str(), &self.fd, name, flags)
+                .map_err(|e| self.error("rename to", name, errno(e)))
         });
         if let Err(error) = written {
             // Best effort: the error that matters is the first one.
@@ -250,6 +251,11 @@ impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+// nix has renameat2(2) with glibc only; rustix has it with musl too.
+fn errno(error: rustix::io::Errno) -> Errno {
+    Errno::from_raw(error.raw_os_error())
 }
 
 /// Sixteen random hexadecimal digits, for names that nobody else may guess or share.
