@@ -43,8 +43,9 @@ struct Taken {
 }
 
 impl Run<'_> {
-    /// Takes the batches in order. Stops at the first failure, of an instance or of a gate; what had its
-    /// `before` hook gets its `after` hook all the same.
+    /// Takes the batches in order. Stops at the first failure, of an instance or of a gate. What had its `before` hook
+    /// gets its `after` hook, unless it or its gate failed: what does not serve stays out of the balancer until an undo
+    /// or the next run has made it serve.
     pub(crate) fn carry_out(&mut self, batches: &[Vec<Step>]) -> Result<()> {
         for (at, batch) in batches.iter().enumerate() {
             if at > 0 && !self.order.pause.is_zero() {
@@ -74,10 +75,12 @@ impl Run<'_> {
         if failure.is_none() {
             failure = self.pass_gates(number, batch, &risen).err();
         }
+        let passed = failure.is_none() || self.order.gate.is_none();
         if failure.is_none() {
             failure = self.watch(&risen).err();
         }
-        let after = self.run_after(&begun);
+        let serving: Vec<&Step> = begun.into_iter().filter(|step| self.serves(step, passed)).collect();
+        let after = self.run_after(&serving);
         self.show()?;
         match failure {
             Some(failure) => {
@@ -202,6 +205,19 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an instance may go back into the balancer: it came through, or still is what it was.
+    fn serves(&mut self, step: &Step, passed: bool) -> bool {
+        match self.entry(&step.instance).outcome {
+            RestartOutcome::Untouched | RestartOutcome::Skipped => true,
+            RestartOutcome::Failed | RestartOutcome::InHand => {
+                // A stop that was refused leaves the old process at work, and an undo will find nothing to do.
+                let now = self.service.manager.state(&step.instance).unwrap_or_default();
+                !self.service.keeps_process && now.process.is_some() && now.process == step.before.process
+            }
+            _ => passed,
+        }
     }
 
     fn run_after(&mut self, begun: &[&Step]) -> Result<()> {

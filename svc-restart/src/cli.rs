@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, CommandFactory, Parser, ValueEnum};
+use record::placeholders::PLACEHOLDERS;
 use record::{Options, Role, duration};
 
 use crate::batches::Batches;
@@ -25,8 +26,9 @@ Examples:
   release-mk --from build/ | release-switch | svc-restart --via signal web --pidfile /run/web.pid --signals HUP";
 
 const NOTES: &str = "\
-In commands and in --pidfile {instance} is the name (shop@1) and {i} its part after the @ (1); gates and hooks
-also get CUTOVER_ROOT, CUTOVER_RELEASE, CUTOVER_RELEASE_PATH and CUTOVER_INSTANCE.
+In commands and in --pidfile {instance} is the name (shop@1) and {i} its part after the @ (1); there and in names
+{idle}, {live}, {idle.port}, {release} and the like are what the record says. Gates and hooks also get CUTOVER_ROOT,
+CUTOVER_RELEASE, CUTOVER_RELEASE_PATH and CUTOVER_INSTANCE.
 
 A gate that exits with 3 says that the release is unhealthy; anything else but 0 is a failure that blames no
 release. What is stopped is started. The first failure ends the run; the record says which instances are done,
@@ -41,7 +43,7 @@ Exit status: 0 done; 1 failed; 2 usage; 3 the release's own no; 5 an undo failed
 struct Arguments {
     /// The instances, in order, as their manager calls them; with --undo only these go back
     #[arg(value_name = "INSTANCE", required_unless_present = "mode", conflicts_with_all = ["promote", "abort", "status"])]
-    instances: Vec<Instance>,
+    instances: Vec<String>,
 
     /// What supervises them
     #[arg(long, value_name = "MANAGER", required_unless_present_any = ["promote", "abort", "status"])]
@@ -108,7 +110,7 @@ struct Arguments {
     #[arg(long, value_name = "COMMAND")]
     before: Option<Template>,
 
-    /// A command after each instance, behind the gate: into the balancer; runs when the instance failed too
+    /// A command after each instance, behind the gate: into the balancer; not when the instance failed
     #[arg(long, value_name = "COMMAND")]
     after: Option<Template>,
 
@@ -244,12 +246,12 @@ fn convert(arguments: Arguments) -> Request {
 
 /// What the options say together: no name twice, a value for every placeholder.
 fn check(request: &Request) -> Result<(), String> {
-    let names = &request.names;
-    for (at, name) in names.iter().enumerate() {
-        if names[..at].contains(name) {
+    for (at, name) in request.names.iter().enumerate() {
+        if request.names[..at].contains(name) {
             return Err(format!("{name} is named twice"));
         }
     }
+    let names = &request.names.iter().map(|name| shape(name)).collect::<Result<Vec<_>, _>>()?;
     request.wanted.check(names)?;
     for (option, template) in
         [("--gate", &request.order.gate), ("--before", &request.order.before), ("--after", &request.order.after)]
@@ -264,6 +266,12 @@ fn check(request: &Request) -> Result<(), String> {
         target.fill(None).map_err(|why| format!("--require is asked once, before anything is touched: {why}"))?;
     }
     Ok(())
+}
+
+/// The name with something legal in place of what only the record can say.
+fn shape(name: &str) -> Result<Instance, String> {
+    let text = PLACEHOLDERS.iter().fold(name.to_owned(), |text, placeholder| text.replace(placeholder, "x"));
+    text.parse().map_err(|why: String| format!("{}: {why}", record::visible(name)))
 }
 
 fn command(text: &str) -> Result<(Verb, Template), String> {
