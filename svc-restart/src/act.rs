@@ -1,6 +1,7 @@
 //! The way forward: what is asked for, done in order.
 
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use anyhow::Result;
 use process::Tree;
@@ -19,9 +20,10 @@ use crate::surroundings::Surroundings;
 /// Restarts (reloads, starts, stops) the instances.
 pub(crate) fn act(pipe: &mut Pipe, request: &Request) -> Result<()> {
     enter(pipe)?;
+    let (names, request) = request.with(pipe.record())?;
     let service = request.service(pipe)?;
-    let names = service.manager.expand(request.names.clone())?;
-    go(pipe, request, &service, names)
+    let names = service.manager.expand(names)?;
+    go(pipe, &request, &service, names)
 }
 
 /// The same for these instances, in a pipe whose root is entered.
@@ -43,9 +45,11 @@ fn try_to(pipe: &mut Pipe, request: &Request, service: &Service, names: Vec<Inst
         require::healthy(target, pipe.interrupts().as_fd())?;
     }
     let Inspection { states, warnings, preparation } = service.manager.inspect(&names, service.act)?;
-    for (code, message) in warnings {
-        pipe.warn(code, message);
+    // What is about to be read anew is judged then.
+    if preparation.is_none() || pipe.dry_run() {
+        warn_of(pipe, warnings);
     }
+    let instances = names.clone();
     let surroundings = Surroundings::of(pipe)?;
     let trees = release_tree(pipe, &surroundings)?;
     let known = names
@@ -71,7 +75,8 @@ fn try_to(pipe: &mut Pipe, request: &Request, service: &Service, names: Vec<Inst
     pipe.set_section(&section);
     pipe.begin_effect()?;
     if preparation.is_some() {
-        service.manager.prepare(std::time::Instant::now() + request.order.timeout)?;
+        service.manager.prepare(Instant::now() + request.order.timeout)?;
+        warn_of(pipe, service.manager.inspect(&instances, service.act)?.warnings);
     }
     let held = matches!(request.order.hold, Hold::After { .. }) && plan.batches.len() > 1;
     let batches = if held { &plan.batches[..1] } else { &plan.batches[..] };
@@ -85,6 +90,12 @@ fn try_to(pipe: &mut Pipe, request: &Request, service: &Service, names: Vec<Inst
         pipe.set_section(&section);
     }
     Ok(())
+}
+
+fn warn_of(pipe: &mut Pipe, warnings: Vec<(&'static str, String)>) {
+    for (code, message) in warnings {
+        pipe.warn(code, message);
+    }
 }
 
 /// Names the root, where there is one: its run.json and its deploy lock are used from now on. In a dry

@@ -47,6 +47,7 @@ pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result
                 .hint("give --gate again: commands are not kept in records")
         );
     }
+    let (_, request) = request.with(pipe.record())?;
     let mut wanted = request.wanted.clone();
     wanted.via = wanted.via.or_else(|| Via::of(&section.via));
     wanted.act = wanted.act.or_else(|| act_of(&section.action));
@@ -55,7 +56,7 @@ pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result
         bail!(Failure::new(Exit::InvalidInput, "input.via", format!("the held run is one of {}", section.via)));
     }
     wanted.check(&names).map_err(|why| Failure::new(Exit::Usage, "usage", why))?;
-    let request = Request { mode: Mode::Act, names: names.clone(), wanted, order: request.order.clone() };
+    let request = Request { mode: Mode::Act, names: Vec::new(), wanted, order: request.order };
     if names.is_empty() {
         pipe.say("every instance was done before the hold");
         return Ok(());

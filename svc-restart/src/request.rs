@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use record::Pipe;
+use record::{Exit, Failure, Pipe, Record, placeholders};
 
 use crate::batches::Batches;
 use crate::instance::Instance;
@@ -16,8 +16,8 @@ use crate::wanted::Wanted;
 pub(crate) struct Request {
     /// What to do at all.
     pub(crate) mode: Mode,
-    /// The instances in order; empty in modes that take them from a record.
-    pub(crate) names: Vec<Instance>,
+    /// The instances in order, as they were given; empty in modes that take them from a record.
+    pub(crate) names: Vec<String>,
     /// How the service is reached and what is done to it.
     pub(crate) wanted: Wanted,
     /// The order of things around each instance.
@@ -25,11 +25,39 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// The names of the instances and the request, with what the record says of slots and of the release
+    /// put into names and commands. A placeholder without a value is a usage error.
+    pub(crate) fn with(&self, record: &Record) -> Result<(Vec<Instance>, Self)> {
+        let names = self.names.iter().map(|name| parse(&placeholders::fill(name, record)?)).collect::<Result<_>>()?;
+        let with = |template: &Option<Template>| template.as_ref().map(|template| template.with(record)).transpose();
+        let order = Order {
+            gate: with(&self.order.gate)?,
+            before: with(&self.order.before)?,
+            after: with(&self.order.after)?,
+            require: self
+                .order
+                .require
+                .iter()
+                .map(|target| placeholders::fill(target, record))
+                .collect::<Result<_>>()?,
+            ..self.order.clone()
+        };
+        Ok((
+            names,
+            Self { mode: self.mode.clone(), names: self.names.clone(), wanted: self.wanted.with(record)?, order },
+        ))
+    }
+
     /// The service with its manager, for the root that the pipe has entered.
     pub(crate) fn service(&self, pipe: &Pipe) -> Result<Service> {
         let releases = pipe.root().map(|root| root.path().join("releases"));
         self.wanted.service(releases.as_deref())
     }
+}
+
+fn parse(name: &str) -> Result<Instance> {
+    name.parse()
+        .map_err(|why: String| Failure::new(Exit::Usage, "usage", format!("{}: {why}", record::visible(name))).into())
 }
 
 /// What a call is about.

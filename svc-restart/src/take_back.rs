@@ -31,18 +31,16 @@ pub(crate) fn take_back(pipe: &mut Pipe, request: &Request) -> Result<()> {
         return Ok(());
     }
     enter(pipe)?;
+    let (names, request) = request.with(pipe.record())?;
     let service = request.service(pipe)?;
-    let names = match request.names.is_empty() {
-        true => Vec::new(),
-        false => service.manager.expand(request.names.clone())?,
-    };
+    let names = if names.is_empty() { names } else { service.manager.expand(names)? };
     let (stages, undone) = sections(pipe, &positions)?;
     let changes = undo::changes(&stages, &undone, service.via, &names);
     if changes.is_empty() {
         finish_stages(pipe, &stages, &undone, &[]);
         return Ok(());
     }
-    go(pipe, request, &service, changes, &stages, &undone)
+    go(pipe, &request, &service, changes, &stages, &undone)
 }
 
 fn go(

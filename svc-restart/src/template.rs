@@ -1,8 +1,13 @@
 //! Commands and paths with `{instance}` and `{i}` in them. Only these two are placeholders: other
-//! braces belong to the shell, and so does `${i}`.
+//! braces belong to the shell, and so does `${i}`. What the record says (`{idle}`, `{release}`) is put in
+//! before, once the record is read.
+
+use std::str::FromStr;
+
+use anyhow::Result;
+use record::{Record, placeholders};
 
 use crate::instance::Instance;
-use std::str::FromStr;
 
 /// A text that becomes a command or a path once an instance is put in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +35,14 @@ impl Template {
         self.parts.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
+    /// The same with what the record says of slots and of the release put in.
+    pub(crate) fn with(&self, record: &Record) -> Result<Self> {
+        let text = placeholders::fill(&self.text, record)?;
+        text.parse().map_err(|why| anyhow::anyhow!("{}: {why}", self.text))
+    }
+
     /// The text for one instance, or for none. `Err` says which placeholder has no value.
-    pub(crate) fn fill(&self, instance: Option<&Instance>) -> Result<String, String> {
+    pub(crate) fn fill(&self, instance: Option<&Instance>) -> std::result::Result<String, String> {
         let mut filled = String::with_capacity(self.text.len());
         for part in &self.parts {
             filled.push_str(match (part, instance) {
@@ -51,7 +62,7 @@ impl Template {
 impl FromStr for Template {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         if text.trim().is_empty() {
             return Err("is empty".into());
         }
@@ -93,7 +104,7 @@ impl FromStr for Template {
 mod tests {
     use super::*;
 
-    fn fill(text: &str, instance: &str) -> Result<String, String> {
+    fn fill(text: &str, instance: &str) -> std::result::Result<String, String> {
         text.parse::<Template>()?.fill(Some(&instance.parse()?))
     }
 

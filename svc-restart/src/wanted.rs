@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use record::{Exit, Failure};
+use record::{Exit, Failure, Record};
 
 use crate::instance::Instance;
 use crate::managers::compose::Compose;
@@ -126,6 +126,16 @@ impl Wanted {
             }
         }
         Ok(())
+    }
+
+    /// The same with what the record says put into commands and paths.
+    pub(crate) fn with(&self, record: &Record) -> Result<Self> {
+        let commands = self.commands.iter().map(|(verb, command)| Ok((*verb, command.with(record)?)));
+        Ok(Self {
+            commands: commands.collect::<Result<_>>()?,
+            pidfile: self.pidfile.as_ref().map(|pidfile| pidfile.with(record)).transpose()?,
+            ..self.clone()
+        })
     }
 
     fn exec(&self) -> Exec {

@@ -73,6 +73,14 @@ impl Systemd {
         order(&format!("systemctl {}", words.join(" ")), &argv, deadline)
     }
 
+    /// Whether a start was refused only because there were many before it.
+    fn is_held_back(&self, instance: &Instance) -> bool {
+        let answers = self.show(std::slice::from_ref(instance)).unwrap_or_default();
+        let is =
+            |properties: &Properties, key: &str, value: &str| properties.get(key).is_some_and(|found| found == value);
+        answers.first().is_some_and(|unit| is(unit, "Result", "start-limit-hit") && is(unit, "NRestarts", "0"))
+    }
+
     fn warnings(&self, instance: &Instance, properties: &Properties) -> Option<(&'static str, String)> {
         let releases = format!("{}/", self.releases.as_ref()?.to_str()?);
         let named = ["ExecStart", "WorkingDirectory", "RootDirectory"]
@@ -137,7 +145,13 @@ impl Manager for Systemd {
             // cleared. Refused or not: the order itself says what comes of it.
             let _ = self.order(&["reset-failed", instance.as_str()], deadline);
         }
-        let ended = self.order(&[act.word(), instance.as_str()], deadline)?;
+        let mut ended = self.order(&[act.word(), instance.as_str()], deadline)?;
+        if starts && !ended.outcome.is_success() && self.is_held_back(instance) {
+            // Deploys in quick succession look to systemd like a service that keeps falling over; by
+            // now the old process is stopped, so this must not be the end of it.
+            let _ = self.order(&["reset-failed", instance.as_str()], deadline);
+            ended = self.order(&["start", instance.as_str()], deadline)?;
+        }
         if !ended.outcome.is_success() {
             bail!(
                 refused(format!("systemctl {} {instance}: {}", act.word(), complaint(&ended)))
