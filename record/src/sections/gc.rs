@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The section of release-gc.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct GcSection {
     /// How much of everything, whatever is elided below.
     pub counts: GcCounts,
