@@ -7,11 +7,18 @@ use std::sync::OnceLock;
 
 /// The directory of freshly built binaries: every tool, `shop-service` and `shop-manager`.
 ///
-/// Builds them at the first call. They are linked out of cargo's own directory, so that a build that somebody
+/// Builds them at the first call, unless `CUTOVER_TEST_BINARIES` names a directory of others (a release build, an
+/// installed package). They are linked out of cargo's own directory, so that a build that somebody
 /// starts meanwhile does not pull a binary from under a running story. Panics when the build fails.
 pub fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(build)
+    DIRECTORY.get_or_init(|| match std::env::var_os("CUTOVER_TEST_BINARIES") {
+        Some(given) => {
+            crate::skip::note("building: CUTOVER_TEST_BINARIES names the binaries, which may be stale");
+            given.into()
+        }
+        None => build(),
+    })
 }
 
 /// The top of the workspace.

@@ -6,6 +6,7 @@
 
 pub mod binaries;
 pub mod listing;
+pub mod load;
 pub mod pipe;
 pub mod real;
 pub mod record;

@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Each path with its type, mode, owner and content. Times are left out: reading must not count.
+/// Each path with its type, mode, owner and content. Times are left out: reading must not count. So is what the lock
+/// files say about who held them last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing(BTreeMap<PathBuf, String>);
 
@@ -46,6 +47,8 @@ fn collect(top: &Path, under: &Path, entries: &mut BTreeMap<PathBuf, String>) {
         let Ok(meta) = child.path().symlink_metadata() else { continue };
         let content = if meta.is_symlink() {
             format!("-> {}", fs::read_link(child.path()).unwrap_or_default().display())
+        } else if path.ends_with(".cutover/lock") || path.ends_with(".cutover/deploy") {
+            String::new()
         } else if meta.is_file() {
             let bytes = fs::read(child.path()).unwrap_or_default();
             format!("{:.200}", String::from_utf8_lossy(&bytes))

@@ -38,10 +38,10 @@ impl Record {
             .collect()
     }
 
-    /// The last stage of a tool, its undo stages included.
+    /// The first stage of a tool: where it acted, before any undo stage of it.
     pub fn stage(&self, tool: &str) -> &Value {
         let stages = self.0["stages"].as_array().expect("stages is an array");
-        stages.iter().rev().find(|stage| stage["tool"] == tool).unwrap_or_else(|| panic!("no {tool} in {self:#?}"))
+        stages.iter().find(|stage| stage["tool"] == tool).unwrap_or_else(|| panic!("no {tool} in {self:#?}"))
     }
 
     /// The release id.
@@ -72,8 +72,20 @@ pub fn schema() -> &'static Validator {
     static SCHEMA: OnceLock<Validator> = OnceLock::new();
     SCHEMA.get_or_init(|| {
         let path = crate::binaries::workspace().join("docs/record.schema.json");
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
+            crate::skip::note(&format!(
+                "{}: {error}; records are held against release-switch --schema",
+                path.display()
+            ));
+            printed()
+        });
         let schema = serde_json::from_str(&text).expect("the schema is JSON");
         jsonschema::draft202012::new(&schema).expect("the schema is a schema")
     })
+}
+
+fn printed() -> String {
+    let tool = crate::binaries::directory().join("release-switch");
+    let output = std::process::Command::new(tool).arg("--schema").output().expect("ask for the schema");
+    String::from_utf8(output.stdout).expect("UTF-8")
 }

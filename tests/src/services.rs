@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::binaries;
-
 /// Four ports and a directory for the manager's pid files. Instances are `shop@1` … `shop@4`.
 #[derive(Debug)]
 pub struct Services {
@@ -103,8 +101,7 @@ pub fn restart() -> String {
 
 /// As [`restart`], for the instances named.
 pub fn restart_of(instances: &str) -> String {
-    let manager = binaries::directory().join("shop-manager");
-    let command = |action: &str| format!("--command {action}='{} {action} {{instance}}'", manager.display());
+    let command = |action: &str| format!("--command {action}='shop-manager {action} {{instance}}'");
     let commands: Vec<_> = ["start", "stop", "restart", "status"].map(command).into();
     format!("restart() {{ svc-restart --via exec {} {instances} --gate \"$GATE\" \"$@\"; }}\n", commands.join(" "))
 }

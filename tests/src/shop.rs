@@ -20,7 +20,18 @@ pub struct Shop {
 impl Shop {
     /// A shop without a root; release-mk makes it.
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("cutover-story-").tempdir().expect("make a directory for the story");
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// A shop in memory, where the machine has such a place: for stories of thousands of durable steps.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::within(memory) } else { Self::new() }
+    }
+
+    fn within(place: &Path) -> Self {
+        let builder = &mut tempfile::Builder::new();
+        let dir = builder.prefix("cutover-story-").tempdir_in(place).expect("make a directory for the story");
         // Another user's story must be able to pass through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open the directory");
         let canary = dir.path().join("canary");
@@ -57,6 +68,7 @@ impl Shop {
         fs::write(source.join("version"), name).expect("write a source");
         fs::write(source.join("mode"), mode).expect("write a source");
         fs::write(source.join("assets/deep/page"), format!("page of {name}\n").repeat(100)).expect("write a source");
+        let _ = fs::remove_file(source.join("assets/index"));
         symlink("deep/page", source.join("assets/index")).expect("link in a source");
         source
     }

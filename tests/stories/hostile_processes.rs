@@ -22,13 +22,13 @@ fn a_record_that_cannot_be_written_after_the_effect_exits_4() {
 }
 
 #[test]
-fn a_closed_stdout_has_no_effect_or_says_4() {
+fn with_closed_descriptors_the_status_tells_the_truth() {
     for close in [">&-", "<&- >&-", "<&- >&- 2>&-"] {
         let (shop, v1) = shop();
         let before = shop.current();
         let run = shop.pipe(format!("exec release-switch --root $ROOT --to {v1} {close}")).run();
-        assert_ne!(run.status, 0, "{run}");
-        let expected = if run.status == 4 { Some(v1) } else { before };
+        // A closed descriptor is /dev/null to a Rust program, so the record may count as written.
+        let expected = if [0, 4].contains(&run.status) { Some(v1) } else { before };
         assert_eq!(shop.current(), expected, "{close}\n{run}");
         shop.pipe("release-gc --root $ROOT -n").run().exits(0);
     }

@@ -7,7 +7,7 @@ use stories::{Shop, skip};
 
 #[test]
 fn a_reader_during_2000_switches_sees_no_error() {
-    let shop = Shop::new();
+    let shop = Shop::in_memory();
     let a = shop.deploy_well("v1");
     let b = shop.deploy_well("v2");
     let file = shop.root().join("current/version");

@@ -82,7 +82,7 @@ impl Systemd {
     /// A script that runs inside, in the story's directory.
     pub fn pipe(&self, shop: &Shop, script: impl Into<String>) -> Pipe {
         let directory = shop.path().display().to_string();
-        let enter = format!("nsenter -t {} -m -u -i -n -p -C --wd={directory}", self.leader);
+        let enter = format!("nsenter -t {} -m -u -i -n -p -C --wdns={directory}", self.leader);
         shop.pipe(script).under(enter.split(' '))
     }
 

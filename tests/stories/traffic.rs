@@ -1,0 +1,191 @@
+//! Traffic moves between two slots behind real proxies, and no request is lost.
+
+use std::fs;
+
+use stories::load::Load;
+use stories::real::proxies::Proxy;
+use stories::services::restart_of;
+use stories::{Shop, skip};
+
+type Start = fn(&Shop) -> Result<Proxy, String>;
+
+const PROXIES: [(&str, Start); 3] = [("nginx", Proxy::nginx), ("haproxy", Proxy::haproxy), ("caddy", Proxy::caddy)];
+
+/// A shop whose instance 1 serves v1 and whose instance 2 serves v2, each from a root of its own.
+fn shop_with_two_slots() -> Shop {
+    let shop = Shop::new();
+    for (i, version) in [(1, "v1"), (2, "v2")] {
+        shop.source(version);
+        let script = restart_of(&format!("shop@{i}"))
+            + &format!("release-mk --root $ROOT --from {version} | release-switch | restart --action start");
+        shop.pipe(script).run().exits(0);
+        assert_eq!(shop.services().version(i).as_deref(), Some(version));
+    }
+    shop
+}
+
+fn through(start: Start, story: impl Fn(&Shop, &Proxy)) {
+    let shop = shop_with_two_slots();
+    match start(&shop) {
+        Ok(proxy) => story(&shop, &proxy),
+        Err(why) => skip!("{why}"),
+    }
+}
+
+/// Moves to and fro under load; the first and the last version are the only ones seen, in order, nothing fails.
+fn no_request_is_lost(shop: &Shop, proxy: &Proxy) {
+    let load = Load::on(proxy.port());
+    let there = shop.pipe(format!("svc-route -n {} --to idle", proxy.route())).run();
+    let record = there.exits(0).record();
+    let stage = record.stage("svc-route");
+    assert_eq!((&stage["live"], &stage["idle"]), (&"blue".into(), &"green".into()), "{there}");
+    assert_eq!(stage["drained"], true, "{there}");
+    assert_eq!(stage["slots"][1]["percent_after"], 100, "{there}");
+    let back = shop.pipe(format!("svc-route -n {} --to blue", proxy.route())).run();
+    back.exits(0);
+    let tally = load.stop();
+    assert!(tally.sent > 20, "only {} requests were sent", tally.sent);
+    assert_eq!(tally.failures(), 0, "{:?} of {}", tally.failed, tally.sent);
+    assert_eq!(tally.versions.first().map(String::as_str), Some("v1"), "{:?}", tally.versions);
+    assert!(tally.versions.iter().any(|version| version == "v2"), "{:?}", tally.versions);
+}
+
+#[test]
+fn behind_nginx_no_request_is_lost() {
+    through(Proxy::nginx, no_request_is_lost);
+}
+
+#[test]
+fn behind_haproxy_no_request_is_lost() {
+    through(Proxy::haproxy, no_request_is_lost);
+}
+
+#[test]
+fn behind_caddy_no_request_is_lost() {
+    through(Proxy::caddy, no_request_is_lost);
+}
+
+#[test]
+fn a_naive_restart_of_the_live_slot_loses_requests_so_the_client_can_tell() {
+    through(Proxy::nginx, |shop, proxy| {
+        let load = Load::on(proxy.port());
+        shop.pipe(
+            restart_of("shop@1")
+                + "for n in 1 2 3; do restart -n --action stop >&2; restart -n --action start >&2; done",
+        )
+        .run();
+        let tally = load.stop();
+        assert!(tally.failures() > 0, "{} requests, none lost", tally.sent);
+    });
+}
+
+#[test]
+fn what_is_asked_for_already_is_not_done_again() {
+    for (name, start) in PROXIES {
+        through(start, |shop, proxy| {
+            let run = shop.pipe(format!("svc-route -n {} --to blue", proxy.route())).run();
+            assert_eq!(run.exits(0).record()["changed"], false, "{name}: {run}");
+        });
+    }
+}
+
+#[test]
+fn a_share_is_given_and_read_back() {
+    for (name, start) in PROXIES {
+        through(start, |shop, proxy| {
+            shop.pipe(format!("svc-route -n {} --to green=10", proxy.route())).run().exits(0);
+            let run = shop.pipe(format!("svc-route -n {} --show", proxy.route())).run();
+            let record = run.exits(0).record();
+            let slots = &record.stage("svc-route")["slots"];
+            assert_eq!(
+                (&slots[0]["percent_before"], &slots[1]["percent_before"]),
+                (&90.into(), &10.into()),
+                "{name}: {run}"
+            );
+            assert!(run.stderr.contains("blue 90 %, green 10 %"), "{name}: {run}");
+        });
+    }
+}
+
+#[test]
+fn a_canary_whose_gate_says_no_is_taken_back_by_the_undo() {
+    for (name, start) in PROXIES {
+        through(start, |shop, proxy| {
+            let route = proxy.route();
+            let load = Load::on(proxy.port());
+            let script =
+                format!("svc-route -n {route} --to green --steps 10%,100% --gate 'exit 3' | svc-route {route} --undo");
+            let run = shop.pipe(script).run();
+            let record = run.exits(3).record();
+            assert_eq!(record["error"]["code"], "route.gate", "{name}: {run}");
+            assert_eq!(record["error"]["blame"], "release", "{name}: {run}");
+            assert_eq!(record["stages"][1]["undo"], true, "{name}: {run}");
+            assert_eq!(record["stages"][1]["slots"][0]["percent_after"], 100, "{name}: {run}");
+            let again = shop.pipe(format!("svc-route -n {route} --to blue")).run();
+            assert_eq!(again.exits(0).record()["changed"], false, "{name}: {again}");
+            assert_eq!(load.stop().failures(), 0, "{name}");
+        });
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_and_touches_nothing() {
+    for (name, start) in PROXIES {
+        through(start, |shop, proxy| {
+            let run = shop.pipe(format!("svc-route -n {} --to idle --dry-run", proxy.route())).run();
+            let record = run.exits(0).record();
+            assert_eq!(record["changed"], true, "{name}: {run}");
+            assert_eq!(record["stages"][0]["plan"][0]["action"], "route", "{name}: {run}");
+            let run = shop.pipe(format!("svc-route -n {} --to blue", proxy.route())).run();
+            assert_eq!(run.exits(0).record()["changed"], false, "{name}: {run}");
+        });
+    }
+}
+
+#[test]
+fn a_slot_that_takes_no_connections_gets_no_traffic() {
+    through(Proxy::nginx, |shop, proxy| {
+        let before = fs::read(proxy.dir().join("shop.upstream")).expect("read the upstream");
+        shop.pipe(restart_of("shop@2") + "restart -n --action stop").run().exits(0);
+        let run = shop.pipe(format!("svc-route -n {} --to idle", proxy.route())).run();
+        assert_eq!(run.exits(1).record()["error"]["code"], "route.silent", "{run}");
+        assert_eq!(fs::read(proxy.dir().join("shop.upstream")).expect("read the upstream"), before);
+    });
+}
+
+#[test]
+fn what_nginx_refuses_leaves_the_file_byte_for_byte_and_says_why() {
+    through(Proxy::nginx, |shop, proxy| {
+        let file = proxy.dir().join("shop.upstream");
+        let broken =
+            fs::read_to_string(&file).expect("read the upstream").replace("{ server", "{ no_such_directive on; server");
+        fs::write(&file, &broken).expect("break the upstream");
+        let run = shop.pipe(format!("svc-route -n {} --to idle", proxy.route())).run();
+        let record = run.exits(1).record();
+        assert_eq!(record["error"]["code"], "route.refused", "{run}");
+        assert!(record["error"]["message"].as_str().is_some_and(|text| text.contains("no_such_directive")), "{run}");
+        assert_eq!(fs::read_to_string(&file).expect("read the upstream"), broken);
+        let left = fs::read_dir(proxy.dir())
+            .expect("list")
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        assert!(!left.into_iter().any(|name| name.ends_with(".former")), "a former file is left");
+    });
+}
+
+#[test]
+fn options_of_another_proxy_and_unknown_slots_are_usage_errors() {
+    let shop = Shop::new();
+    for wrong in [
+        "--via nginx --slot a=h:1 --show",
+        "--via nginx --config f --upstream u --socket s --slot a=h:1 --show",
+        "--via haproxy --socket s --backend b --slot a=h:1 --slot a=h:2 --show",
+        "--via haproxy --socket s --backend b --slot 'a;b=h:1' --show",
+        "--via haproxy --socket s --backend b --slot a=h:1",
+        "--via haproxy --socket s --backend b --slot a=h:1 --to a=0",
+        "--via haproxy --socket s --backend b --slot a=h:1 --to a --steps 50%,10%",
+    ] {
+        let run = shop.pipe(format!("svc-route -n {wrong}")).run();
+        assert_eq!(run.exits(2).stdout, "", "{wrong}");
+    }
+}
