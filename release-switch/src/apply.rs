@@ -35,7 +35,7 @@ impl Author {
             link: link.clone(),
             from,
             to: to.id.clone(),
-            to_seq: to.seq,
+            to_seq: Some(to.seq),
             digest: Some(to.digest.clone()),
             target: target.text().display().to_string(),
             reason: self.reason.clone(),

@@ -4,6 +4,7 @@
 //! function with an effect asks for that lock, so forgetting it does not compile. What was killed
 //! half-way is settled when the lock is taken next, before anything else is decided.
 
+pub mod adopt;
 pub mod debris;
 pub mod history;
 mod id;

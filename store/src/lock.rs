@@ -25,6 +25,14 @@ impl Root {
     /// left: a torn line of the history is cut off, open intents are closed by what their links say, links changed by
     /// hand are recorded as found.
     pub fn lock(&self, wait: Wait, tool: &str) -> anyhow::Result<Lock<'_>> {
+        let lock = self.lock_to_adopt(wait, tool)?;
+        lock.settle()?;
+        Ok(lock)
+    }
+
+    /// The same without settling anything: for an adoption, which first writes what was before anything is found.
+    /// It ends with [`Lock::settle`].
+    pub fn lock_to_adopt(&self, wait: Wait, tool: &str) -> anyhow::Result<Lock<'_>> {
         let acting = self.rootdir().act_as_owner()?;
         let flock = match self.state().lock_file("lock", 0o600, wait) {
             Err(e) => return Err(e).context(unusable_lock(self)),
@@ -34,9 +42,7 @@ impl Root {
         // For people only; on a full disk there is no room for it, and a collection must still get the lock.
         let _ = Holder::this(tool).write_to(flock.file());
         let journal = Journal::open(self)?;
-        let lock = Lock { root: self, journal: RefCell::new(journal), flock, _acting: acting };
-        recover::recover(&lock)?;
-        Ok(lock)
+        Ok(Lock { root: self, journal: RefCell::new(journal), flock, _acting: acting })
     }
 
     fn busy(&self, holder: Option<Holder>) -> Failure {
@@ -58,6 +64,11 @@ fn unusable_lock(root: &Root) -> Failure {
 }
 
 impl Lock<'_> {
+    /// Settles what others left, as [`Root::lock`] does at its start.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        recover::recover(self)
+    }
+
     /// The history as it is now, what was appended under this lock included.
     pub fn history(&self) -> Ref<'_, History> {
         Ref::map(self.journal.borrow(), Journal::history)

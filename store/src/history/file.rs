@@ -28,8 +28,8 @@ pub struct Change {
     pub from: Option<ReleaseId>,
     /// The release it shall name.
     pub to: ReleaseId,
-    /// The manifest's sequence number of `to`.
-    pub to_seq: u64,
+    /// The manifest's sequence number of `to`; `None` for a tree of another tool that is put back.
+    pub to_seq: Option<u64>,
     /// The digest of `to`.
     pub digest: Option<String>,
     /// The text the link shall have.
@@ -60,7 +60,7 @@ pub fn intent(lock: &Lock<'_>, change: Change) -> anyhow::Result<OpenIntent> {
         kind: Kind::Intent,
         from: change.from,
         to: Some(change.to),
-        to_seq: Some(change.to_seq),
+        to_seq: change.to_seq,
         target: Some(change.target),
         digest: change.digest,
         by: Some(record::host::user_name()),
@@ -112,7 +112,7 @@ fn judge(lock: &Lock<'_>, judged: Change, kind: Kind) -> anyhow::Result<()> {
         kind,
         from: None,
         to: Some(judged.to),
-        to_seq: Some(judged.to_seq),
+        to_seq: judged.to_seq,
         target: None,
         digest: judged.digest,
         by: Some(record::host::user_name()),
@@ -120,6 +120,31 @@ fn judge(lock: &Lock<'_>, judged: Change, kind: Kind) -> anyhow::Result<()> {
         reason: judged.reason,
         intent: None,
         stages: judged.stages,
+    };
+    lock.journal().borrow_mut().append(lock, entry).map(drop)
+}
+
+/// Writes what another tool's log tells of the time before these tools: `Found` for a link that named a release then,
+/// `Good` or `Bad` for what came of it. Never dated before the line above it. Durable when it returns.
+pub fn past(lock: &Lock<'_>, told: Change, kind: Kind, by: Option<String>) -> anyhow::Result<()> {
+    let at = record::clock::rfc3339(told.at);
+    let newest = lock.history().entries().last().map(|entry| entry.at.clone()).unwrap_or_default();
+    let entry = Entry {
+        seq: 0,
+        at: at.max(newest),
+        pipe: Some(told.pipe),
+        link: told.link,
+        kind,
+        from: told.from,
+        to: Some(told.to),
+        to_seq: told.to_seq,
+        target: (kind == Kind::Found).then_some(told.target),
+        digest: told.digest,
+        by,
+        host: None,
+        reason: told.reason,
+        intent: None,
+        stages: Vec::new(),
     };
     lock.journal().borrow_mut().append(lock, entry).map(drop)
 }

@@ -11,6 +11,6 @@ mod tests;
 mod view;
 
 pub use entry::{Entry, Kind, StageTime};
-pub use file::{Change, OpenIntent, abort, bad, done, good, intent};
+pub use file::{Change, OpenIntent, abort, bad, done, good, intent, past};
 pub(crate) use file::{Journal, close, found};
 pub use view::{History, Span, Verdict};

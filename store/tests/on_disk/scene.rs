@@ -91,7 +91,7 @@ impl Scene {
             link: current(),
             from: None,
             to: to.id.clone(),
-            to_seq: to.seq,
+            to_seq: Some(to.seq),
             digest: Some(to.digest.clone()),
             target: format!("releases/{}", to.id),
             reason: None,
