@@ -77,7 +77,9 @@ pub fn stat(pid: u32) -> Result<Option<ProcessStat>> {
 /// The living children of a process.
 pub fn children(parent: u32) -> Result<Vec<ProcessStat>> {
     let all = all_pids()?.into_iter().map(stat);
-    let living = all.filter_map(Result::transpose).filter(|stat| stat.as_ref().is_ok_and(|s| s.parent == parent && !s.has_ended()));
+    let living = all
+        .filter_map(Result::transpose)
+        .filter(|stat| stat.as_ref().is_ok_and(|s| s.parent == parent && !s.has_ended()));
     living.collect()
 }
 

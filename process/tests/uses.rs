@@ -57,7 +57,9 @@ fn release() -> Release {
 
 /// The ways in which `service` uses the release, asked of all processes and of this one alone.
 fn ways(service: &Service, release: &Path) -> Vec<By> {
-    let trees = [Tree::at("1", release).unwrap(), Tree::at("10", &release.with_file_name("10")).unwrap()];
+    let releases = Tree::at("releases", release.parent().unwrap()).unwrap();
+    let trees = ["1", "10"].map(|name| releases.within(name, name).unwrap().unwrap());
+    assert_eq!(trees[0], Tree::at("1", release).unwrap());
     let pid = service.0.id();
     let mut uses = scan(&trees).unwrap().uses;
     uses.retain(|found| found.pid == pid);

@@ -7,7 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, lstat, open};
+use rustix::io::Errno;
 
 use crate::mounts::{self, Location};
 
@@ -32,6 +33,24 @@ impl Tree {
         let resolved = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).with_context(attempt)?;
         let location = location_of(&fd, resolved.as_os_str().as_bytes());
         Ok(Self { label: label.into(), path: resolved, identity: (found.st_dev, found.st_ino), location })
+    }
+
+    /// The directory `name` in this one, found by one system call: for thousands of trees side by side.
+    /// `None` when there is no directory of that name.
+    pub fn within(&self, label: impl Into<String>, name: &str) -> Result<Option<Self>> {
+        let path = self.path.join(name);
+        let found = match lstat(&path) {
+            Err(Errno::NOENT) => return Ok(None),
+            found => found.with_context(|| format!("look at tree {}", path.display().to_string().escape_debug()))?,
+        };
+        if FileType::from_raw_mode(found.st_mode) != FileType::Directory {
+            return Ok(None);
+        }
+        let location = self.location.as_ref().map(|above| Location {
+            device: above.device.clone(),
+            path: [above.path.strip_suffix(b"/").unwrap_or(&above.path), b"/", name.as_bytes()].concat(),
+        });
+        Ok(Some(Self { label: label.into(), path, identity: (found.st_dev, found.st_ino), location }))
     }
 }
 
