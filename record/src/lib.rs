@@ -35,7 +35,7 @@ pub use failure::{Blame, Failure};
 pub use interrupts::Interrupts;
 pub use json::parse;
 pub use options::{Color, Options, command_line, duration, size};
-pub use output::visible;
+pub use output::{complain_alone, visible};
 pub use pipe::{Pipe, Role, Tool, run};
 pub use root::RootDir;
 pub use run_file::RunFile;

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::json::LARGEST;
-use crate::{Exit, Failure, Record};
+use crate::{Exit, Failure, Record, Tool};
 
 /// Writes the record to stdout, whole, in one line.
 pub(crate) fn write(record: &Record) -> anyhow::Result<()> {
@@ -46,6 +47,13 @@ pub(crate) fn complain(tool: &str, message: &str, hint: Option<&str>) {
     if let Some(hint) = hint {
         let _ = writeln!(std::io::stderr(), "hint: {}", visible(hint));
     }
+}
+
+/// Prints why a tool that writes no record failed, and says how it ends.
+pub fn complain_alone(tool: Tool, error: &anyhow::Error) -> ExitCode {
+    let (failure, message) = failure_of(tool.name, error);
+    complain(tool.name, &message, failure.hint.as_deref());
+    ExitCode::from(failure.exit.code())
 }
 
 /// The text with control and direction-changing characters escaped: safe to show on a terminal.
