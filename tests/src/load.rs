@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::running::until;
+
 /// A running client.
 #[derive(Debug)]
 pub struct Load {
@@ -25,11 +27,24 @@ pub struct Tally {
     pub sent: usize,
     /// The failed ones by reason, such as `status 502`.
     pub failed: BTreeMap<String, usize>,
-    /// The versions seen, in the order they first differed from the one before.
-    pub versions: Vec<String>,
+    /// Every answer: when it was asked for, when it had come, and the version.
+    pub answers: Vec<(Instant, Instant, String)>,
 }
 
 impl Tally {
+    /// Whether this version answered at all.
+    pub fn saw(&self, version: &str) -> bool {
+        self.answers.iter().any(|(_, _, seen)| seen == version)
+    }
+
+    /// For how long `old` still answered requests that were sent after `new` had answered one; nothing when the
+    /// version changed at once for everybody.
+    pub fn overlap(&self, old: &str, new: &str) -> Option<Duration> {
+        let first = self.answers.iter().filter(|(_, _, seen)| seen == new).map(|(_, answered, _)| *answered).min()?;
+        let late = self.answers.iter().filter(|(asked, _, seen)| seen == old && *asked > first);
+        late.map(|(asked, _, _)| *asked - first).max()
+    }
+
     /// How many failed.
     pub fn failures(&self) -> usize {
         self.failed.values().sum()
@@ -55,7 +70,7 @@ impl Load {
                         }
                         let asked = Instant::now();
                         let answer = ask(port, if turn % 2 == 0 { "GET" } else { "POST" });
-                        tally.lock().expect("the tally").note(answer);
+                        tally.lock().expect("the tally").note(asked, answer);
                         thread::sleep(Duration::from_millis(15).saturating_sub(asked.elapsed()));
                     }
                 })
@@ -67,6 +82,13 @@ impl Load {
     /// What came of it so far.
     pub fn so_far(&self) -> Tally {
         self.tally.lock().expect("the tally").clone()
+    }
+
+    /// Waits until so many more requests were answered or failed.
+    pub fn for_requests(&self, more: usize) -> &Self {
+        let goal = self.so_far().sent + more;
+        until("the client asks", || self.so_far().sent >= goal);
+        self
     }
 
     /// Stops asking.
@@ -86,14 +108,10 @@ impl Drop for Load {
 }
 
 impl Tally {
-    fn note(&mut self, answer: Result<String, String>) {
+    fn note(&mut self, asked: Instant, answer: Result<String, String>) {
         self.sent += 1;
         match answer {
-            Ok(version) => {
-                if self.versions.last() != Some(&version) {
-                    self.versions.push(version);
-                }
-            }
+            Ok(version) => self.answers.push((asked, Instant::now(), version)),
             Err(reason) => *self.failed.entry(reason).or_default() += 1,
         }
     }

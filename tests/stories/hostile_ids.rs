@@ -103,7 +103,7 @@ fn an_instance_with_shell_characters_is_refused_and_runs_nothing() {
 #[test]
 fn a_placeholder_without_a_value_exits_2_before_any_effect() {
     let shop = shop();
-    for option in ["--gate 'true {instnace}'", "--before 'true {port}'", "--after 'true {I}'"] {
+    for option in ["--gate 'true {idle}'", "--before 'true {release}'", "--after 'true {live}'"] {
         let command = "--command restart='touch ran' --command start='touch ran'";
         let run = shop.pipe(format!("svc-restart -n --via exec {command} {option} shop@1")).run();
         run.exits(2).prints_nothing();
