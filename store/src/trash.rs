@@ -18,9 +18,19 @@ pub struct Moved {
 /// before any manifest, listing or pin goes, so that what is visible is complete at every instant, a power cut
 /// included. What a kill leaves are papers without a tree.
 pub fn move_releases(lock: &Lock<'_>, ids: &[ReleaseId]) -> anyhow::Result<Vec<Moved>> {
+    move_releases_if(lock, ids, |_| true)
+}
+
+/// The same, asking for each release right before its rename whether it may still go. Those that may not are
+/// not in the answer.
+pub fn move_releases_if(
+    lock: &Lock<'_>,
+    ids: &[ReleaseId],
+    mut may_go: impl FnMut(&ReleaseId) -> bool,
+) -> anyhow::Result<Vec<Moved>> {
     let trash = lock.part("trash")?;
-    let moved: Vec<Moved> =
-        ids.iter().map(|id| Moved { id: id.clone(), result: move_tree(lock, &trash, id) }).collect();
+    let going = ids.iter().filter(|id| may_go(id));
+    let moved: Vec<Moved> = going.map(|id| Moved { id: id.clone(), result: move_tree(lock, &trash, id) }).collect();
     if moved.iter().any(|one| one.result.is_ok()) {
         trash.sync()?;
         lock.releases().sync()?;

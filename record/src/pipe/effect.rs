@@ -48,6 +48,14 @@ impl Pipe {
         Ok(())
     }
 
+    /// Frees the deploy lock where this stage took it for itself: before long work that nobody need wait for. From
+    /// then on `run.json` may be another pipe's, so it is not for a stage that wrote it.
+    pub fn free_deploy_lock(&mut self) {
+        if !self.in_progress {
+            self.lock = None;
+        }
+    }
+
     /// Takes the deploy lock of `root` for `holder`. While somebody else holds it, says so once, and stops at a signal
     /// or when a later stage of the pipe goes away.
     pub fn wait_for_deploy_lock(&self, root: &RootDir, holder: &Holder) -> anyhow::Result<DeployLock> {

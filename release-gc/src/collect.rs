@@ -1,0 +1,162 @@
+//! One collection from its record to its section.
+//!
+//! `run.json` is not written: a collection has nothing to take back, and run by a timer it must not
+//! overwrite the record of a pipe that is held.
+
+use anyhow::bail;
+use record::sections::{GcLeft, GcSection};
+use record::{Exit, Failure, Pipe, RootDir};
+use store::{Inventory, Root, inventory};
+
+use crate::apply::{self, MovedAway};
+use crate::delete::Deleted;
+use crate::in_use::{self, Places};
+use crate::plan::{self, Disk, Plan};
+use crate::retention::Policy;
+
+/// Collects what no rule keeps, or only plans that.
+pub(crate) fn collect(pipe: &mut Pipe, policy: &Policy) -> anyhow::Result<()> {
+    let (path, allow) = (pipe.root_path()?, pipe.options().allow_network_fs);
+    let root = Root::open(&path, allow)?;
+    pipe.enter(RootDir::open(&path, allow)?);
+    if pipe.dry_run() {
+        let plan = decide(pipe, &root, &inventory::read(&root)?, policy)?;
+        return tell_plan(pipe, &root, &plan);
+    }
+    pipe.take_deploy_lock()?;
+    let (plan, away) = {
+        let lock = root.lock(pipe.wait(), "release-gc")?;
+        let mut plan = decide(pipe, &root, &inventory::read_locked(&lock)?, policy)?;
+        pipe.look_down()?;
+        pipe.check_signals()?;
+        let away = apply::move_away(&lock, &mut plan)?;
+        (plan, away)
+    };
+    // Nobody who switches waits for the deletion.
+    pipe.free_deploy_lock();
+    let interrupts = pipe.interrupts();
+    let (deleted, in_trash) = apply::empty_trash(&root, &|| interrupts.pending().is_some())?;
+    tell(pipe, &root, &plan, away, &deleted, in_trash, policy)
+}
+
+fn decide(pipe: &Pipe, root: &Root, inventory: &Inventory, policy: &Policy) -> anyhow::Result<Plan> {
+    if let Some(why) = plan::unclear(inventory, pipe.now()) {
+        bail!(
+            Failure::new(Exit::Failed, "gc.unclear", format!("nothing is collected, as something is unclear: {why}"))
+                .hint(format!("release-ls --root {} shows what is there; put that right first", root.path().display()))
+        );
+    }
+    let builds: Vec<String> = inventory.staging.iter().map(|build| build.name.clone()).collect();
+    let ids = inventory.releases.iter().map(|manifest| &manifest.id);
+    let in_use = in_use::scan(&Places::of(root, ids, &builds))?;
+    Ok(plan::plan(inventory, policy, &in_use, disk(root)?, pipe.now()))
+}
+
+fn disk(root: &Root) -> anyhow::Result<Disk> {
+    let found = rustix::fs::fstatvfs(root.dir())?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Disk { free_bytes: bytes(found.f_bavail), size_bytes: bytes(found.f_blocks) })
+}
+
+fn tell_plan(pipe: &mut Pipe, root: &Root, plan: &Plan) -> anyhow::Result<()> {
+    let section = plan.to_section();
+    for removed in &section.removed {
+        pipe.say(format!("would remove {}: {}", removed.id, removed.reason));
+        pipe.plan("remove", removed.id.clone(), Some(removed.reason.clone()));
+    }
+    for build in section.builds.iter().filter(|build| build.removed) {
+        pipe.say(format!("would remove the build {}: {}", build.name, build.reason));
+        pipe.plan("remove_build", build.name.clone(), Some(build.reason.clone()));
+    }
+    for name in store::trash::list(root)? {
+        pipe.plan("delete", format!(".cutover/trash/{name}"), Some("left by an earlier collection".into()));
+    }
+    explain(pipe, &section);
+    if section.counts.removed + section.counts.builds_removed > 0 {
+        pipe.changed();
+    }
+    pipe.say(format!("would keep {}, remove {}", section.counts.kept, section.counts.removed));
+    warn_about_space(pipe, plan);
+    pipe.set_section(&section);
+    Ok(())
+}
+
+fn tell(
+    pipe: &mut Pipe,
+    root: &Root,
+    plan: &Plan,
+    away: MovedAway,
+    deleted: &Deleted,
+    in_trash: Vec<GcLeft>,
+    policy: &Policy,
+) -> anyhow::Result<()> {
+    let mut section = plan.to_section();
+    section.freed_bytes = deleted.freed_bytes;
+    section.counts.debris_removed = away.debris;
+    let unnamed = deleted.left.saturating_sub(deleted.named.len() as u64);
+    section.left = away.left.into_iter().chain(in_trash).collect();
+    section.counts.left = section.left.len() as u64 + unnamed;
+    if policy.min_free.is_some() {
+        section.free_bytes = Some(disk(root)?.free_bytes);
+    }
+    explain(pipe, &section);
+    for removed in &section.removed {
+        pipe.explain(format!("removed {}: {}", removed.id, removed.reason));
+    }
+    if away.moved + away.debris + deleted.entries > 0 {
+        pipe.changed();
+    }
+    let (kept, removed) = (section.counts.kept, section.counts.removed);
+    pipe.say(format!("kept {kept}, removed {removed}, freed {}", size(section.freed_bytes)));
+    warn_about_space(pipe, plan);
+    pipe.set_section(&section);
+    if deleted.stopped {
+        // The rest is in the trash, for the next collection.
+        pipe.check_signals()?;
+    }
+    fail_or_warn(pipe, &section, policy)
+}
+
+/// What is left fails a collection that stands alone or is strict; behind a deploy it is a warning.
+fn fail_or_warn(pipe: &mut Pipe, section: &GcSection, policy: &Policy) -> anyhow::Result<()> {
+    let Some(first) = section.left.first() else { return Ok(()) };
+    let count = section.counts.left;
+    let message = format!("{count} entries could not be removed, the first is {}: {}", first.path, first.reason);
+    if pipe.has_input() && !policy.strict {
+        pipe.warn("gc.left", message);
+        return Ok(());
+    }
+    bail!(Failure::new(Exit::Failed, "gc.left", message).hint("the next collection tries again").retryable())
+}
+
+fn warn_about_space(pipe: &mut Pipe, plan: &Plan) {
+    if plan.missing_bytes > 0 {
+        let missing = size(plan.missing_bytes);
+        pipe.warn("gc.min_free", format!("{missing} short of --min-free, and every release that stays is protected"));
+    }
+}
+
+fn explain(pipe: &Pipe, section: &GcSection) {
+    for kept in &section.kept {
+        let reasons: Vec<&str> = kept.reasons.iter().map(|reason| reason.detail.as_str()).collect();
+        pipe.explain(format!("{} stays: {}", kept.id, reasons.join("; ")));
+    }
+    for build in section.builds.iter().filter(|build| !build.removed) {
+        pipe.explain(format!("the build {} stays: {}", build.name, build.reason));
+    }
+    for stranger in &section.strangers {
+        pipe.explain(format!("releases/{} is left alone: {}", stranger.name, stranger.reason));
+    }
+    if section.unseen_processes > 0 {
+        pipe.explain(format!("{} processes may not be looked at", section.unseen_processes));
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        _ => format!("{}.{} GiB", bytes >> 30, (bytes >> 20) % 1024 * 10 / 1024),
+    }
+}
