@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use record::{Exit, Failure, Pipe};
+use record::{Exit, Failure, Pipe, Record, placeholders};
 use rustix::event::epoll::EventFlags;
 
 use crate::cli::Request;
-use crate::probe::{Terms, probes};
+use crate::probe::probes;
+use crate::target::Target;
 use crate::verdict::{Answer, State};
 use crate::watch::{Bystander, watch};
 use crate::{changes, report};
@@ -18,16 +19,17 @@ const TOLD: usize = 10;
 
 /// Asks all targets. Changes nothing but the file of `--on-change`.
 pub(crate) fn ask(pipe: &mut Pipe, request: &Request) -> anyhow::Result<()> {
-    let labels: Vec<String> = request.targets.iter().map(crate::target::Target::label).collect();
-    let release = if request.expect_release { Some(release(pipe, request)?) } else { None };
+    let record = with_path(pipe)?;
+    let (targets, expect) = request.asked.read(|text| placeholders::fill(text, &record))?;
+    let labels: Vec<String> = targets.iter().map(Target::label).collect();
+    let release = if request.expect_release { Some(release(pipe, &record, request)?) } else { None };
     if pipe.dry_run() {
         for label in labels {
             pipe.plan("probe", label, None);
         }
         return Ok(());
     }
-    let terms = Terms { release, ..request.terms.clone() };
-    let probes = probes(&request.targets, &terms)?;
+    let probes = probes(&targets, &request.terms(expect, release))?;
     let findings = {
         let stdout = io::stdout();
         let check = || pipe.look_down().and_then(|()| pipe.check_signals());
@@ -60,14 +62,20 @@ pub(crate) fn ask(pipe: &mut Pipe, request: &Request) -> anyhow::Result<()> {
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
+/// The record with the release's path in it, which a dry run leaves out.
+fn with_path(pipe: &Pipe) -> anyhow::Result<Record> {
+    let mut record = pipe.record().clone();
+    let root = pipe.root_path_if_any()?;
+    if let (Some(release), Some(root)) = (&mut record.release, root) {
+        release.path = root.join("releases").join(&release.id).to_str().map(str::to_owned);
+    }
+    Ok(record)
+}
+
 /// The release that must answer: what `--root` and `--link` name when no record came, the record's, the gate's.
-fn release(pipe: &Pipe, request: &Request) -> anyhow::Result<PathBuf> {
-    if let Some(release) = &pipe.record().release {
-        return match (pipe.root_path_if_any()?, &release.path) {
-            (Some(root), _) => Ok(root.join("releases").join(&release.id)),
-            (None, Some(path)) => Ok(path.into()),
-            (None, None) => Err(nowhere().into()),
-        };
+fn release(pipe: &Pipe, record: &Record, request: &Request) -> anyhow::Result<PathBuf> {
+    if let Some(release) = &record.release {
+        return release.path.as_ref().map(PathBuf::from).ok_or_else(|| nowhere().into());
     }
     let named = || -> anyhow::Result<Option<PathBuf>> {
         let link = pipe.link()?;

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use record::{Options, duration};
 
-use crate::expect::{Expectations, Field, Pattern, Statuses, field_name};
+use crate::asked::{Asked, each};
+use crate::expect::{Expectations, field_name};
 use crate::pace::Pace;
 use crate::probe::Terms;
 use crate::probe::tls::Trust;
@@ -38,7 +40,10 @@ Targets:
   exec:COMMAND                        sh -c COMMAND exits with 0
 
 Exit status: 0 healthy; 3 not healthy; 1 the question could not be asked; 2 usage; 66 stdin is empty;
-128+n interrupted. To run alone add -n.";
+128+n interrupted. To run alone add -n.
+
+{idle}, {idle.port}, {idle.address}, {live} and its kin, {release} and {release.path} in a target, --expect-body or
+--expect-header get their values from the record.";
 
 #[derive(Debug, Parser)]
 #[command(version, about = ABOUT, long_about = ABOUT, after_help = TARGETS)]
@@ -119,10 +124,11 @@ struct Arguments {
 /// What was asked for.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) targets: Vec<Target>,
+    pub(crate) asked: Asked,
     pub(crate) course: Course,
-    /// The release is filled in when the record is known.
-    pub(crate) terms: Terms,
+    /// Sent with every request. May hold secrets.
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) trust: Trust,
     pub(crate) expect_release: bool,
     /// From the environment: what a gate's caller says.
     pub(crate) release_path: Option<PathBuf>,
@@ -141,40 +147,35 @@ pub(crate) fn request() -> Request {
 }
 
 impl Request {
-    fn of(arguments: Arguments) -> Result<Self, String> {
+    fn of(arguments: Arguments) -> anyhow::Result<Self> {
         let wait = arguments.wait.filter(|wait| !wait.is_zero());
         if wait.is_some_and(|wait| arguments.stable > wait) {
-            return Err("--stable is longer than --wait: nothing can become healthy".into());
+            bail!("--stable is longer than --wait: nothing can become healthy");
         }
-        let targets: Vec<Target> = each("target", &arguments.targets)?;
-        if arguments.expect_release && targets.iter().any(|target| matches!(target, Target::Exec(_))) {
-            return Err("--expect-release asks who answers; nobody knows that of an exec: target".into());
-        }
-        let statuses = match &arguments.expect_status {
-            None => Statuses::default(),
-            Some(list) => list.parse().map_err(|reason| format!("--expect-status: {reason}"))?,
+        let asked = Asked {
+            targets: arguments.targets,
+            statuses: arguments.expect_status,
+            fields: arguments.expect_header,
+            bodies: arguments.expect_body,
         };
-        let fields: Vec<Field> = each("--expect-header", &arguments.expect_header)?;
-        let bodies: Vec<Pattern> = each("--expect-body", &arguments.expect_body)?;
+        let targets = asked.judge()?;
+        if arguments.expect_release && targets.iter().any(|target| matches!(target, Target::Exec(_))) {
+            bail!("--expect-release asks who answers; nobody knows that of an exec: target");
+        }
         let sent: Vec<Sent> = each("--header", &arguments.header)?;
         let Arguments { interval, timeout, stable, passes, fails, .. } = arguments;
         Ok(Request {
-            targets,
+            asked,
             course: Course {
                 rules: Rules { passes, fails, stable, wait },
                 pace: Pace { interval, timeout, waiting: wait.is_some(), stable },
                 parallel: arguments.parallel.into(),
             },
-            terms: Terms {
-                expect: Expectations { statuses, fields, bodies },
-                fields: sent.into_iter().map(|Sent { name, value }| (name, value)).collect(),
-                trust: match arguments.ca {
-                    Some(path) => Trust::File(path),
-                    None if arguments.insecure => Trust::Everyone,
-                    None => Trust::System,
-                },
-                timeout,
-                release: None,
+            fields: sent.into_iter().map(|Sent { name, value }| (name, value)).collect(),
+            trust: match arguments.ca {
+                Some(path) => Trust::File(path),
+                None if arguments.insecure => Trust::Everyone,
+                None => Trust::System,
             },
             expect_release: arguments.expect_release,
             release_path: std::env::var_os("CUTOVER_RELEASE_PATH").filter(|path| !path.is_empty()).map(PathBuf::from),
@@ -182,6 +183,14 @@ impl Request {
             on_change: arguments.on_change,
             options: arguments.options,
         })
+    }
+}
+
+impl Request {
+    /// What holds for all targets, once the record has said what is expected and of which release.
+    pub(crate) fn terms(&self, expect: Expectations, release: Option<PathBuf>) -> Terms {
+        let (fields, trust, timeout) = (self.fields.clone(), self.trust.clone(), self.course.pace.timeout);
+        Terms { expect, fields, trust, timeout, release }
     }
 }
 
@@ -216,17 +225,6 @@ fn secret_in(path: &str) -> std::io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(64 * 1024).read_to_string(&mut text)?;
     Ok(text.trim().to_owned())
-}
-
-/// Reads each value; a refusal tells which one it is by its place, not by its text.
-fn each<T: FromStr<Err = String>>(option: &str, values: &[String]) -> Result<Vec<T>, String> {
-    let one = |(at, text): (usize, &String)| {
-        text.parse().map_err(|reason| match values.len() {
-            1 => format!("{option}: {reason}"),
-            _ => format!("{option} number {}: {reason}", at + 1),
-        })
-    };
-    values.iter().enumerate().map(one).collect()
 }
 
 fn some_time(text: &str) -> Result<Duration, String> {

@@ -4,7 +4,7 @@ use super::*;
 
 fn request(words: &[&str]) -> Result<Request, String> {
     let arguments = Arguments::try_parse_from(["svc-health"].iter().chain(words)).map_err(|error| error.to_string())?;
-    Request::of(arguments)
+    Request::of(arguments).map_err(|reason| format!("{reason:#}"))
 }
 
 #[test]
@@ -55,5 +55,5 @@ fn a_field_from_a_file_loses_its_last_newline() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut secret.as_file(), b"Bearer geheim\n").unwrap();
     let request = request(&["tcp://h:1", "--header", &format!("Authorization:@{}", secret.path().display())]).unwrap();
-    assert_eq!(request.terms.fields, [("Authorization".to_owned(), "Bearer geheim".to_owned())]);
+    assert_eq!(request.fields, [("Authorization".to_owned(), "Bearer geheim".to_owned())]);
 }

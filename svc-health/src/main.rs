@@ -4,6 +4,7 @@
 //! add up to and `probe` for the ways of asking.
 
 mod ask;
+mod asked;
 mod changes;
 mod cli;
 mod engine;

@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::changes;
 use crate::cli::Request;
-use crate::probe::{Terms, probes};
+use crate::probe::probes;
 use crate::report::why;
 use crate::target::Target;
 use crate::verdict::State;
@@ -36,14 +36,17 @@ pub(crate) fn run(request: &Request) -> ExitCode {
 }
 
 fn findings(request: &Request) -> anyhow::Result<(Vec<String>, Vec<Finding>)> {
-    let labels: Vec<String> = request.targets.iter().map(Target::label).collect();
+    if request.asked.has_placeholders() {
+        bail!("--nagios reads no record that could fill a placeholder");
+    }
+    let (targets, expect) = request.asked.read(|text| Ok(text.to_owned()))?;
+    let labels: Vec<String> = targets.iter().map(Target::label).collect();
     let release = match (request.expect_release, &request.release_path) {
         (false, _) => None,
         (true, Some(path)) => Some(path.clone()),
         (true, None) => bail!("--expect-release with --nagios needs CUTOVER_RELEASE_PATH"),
     };
-    let terms = Terms { release, ..request.terms.clone() };
-    let probes = probes(&request.targets, &terms)?;
+    let probes = probes(&targets, &request.terms(expect, release))?;
     // The children of exec: targets must be ended before we end.
     let (called, caller) = UnixStream::pair()?;
     for signal in [SIGINT, SIGTERM, SIGHUP] {

@@ -112,3 +112,25 @@ fn what_is_not_a_target_prints_nothing_and_exits_2() {
     // Stdin was never closed: a wrong command line ends before it is read.
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(2), ""));
 }
+
+#[test]
+fn placeholders_get_their_values_from_the_record() {
+    let service = Service::new(|_, connection| {
+        drop(connection.write_all(b"HTTP/1.1 200 OK\r\nX-Release: v2\r\n\r\nI am v2"));
+    });
+    let port = service.address.port();
+    let slots =
+        format!(r#"[{{"name":"blue","address":"127.0.0.1:1"}},{{"name":"green","address":"127.0.0.1:{port}"}}]"#);
+    let route = format!(
+        r#""stages":[{{"tool":"svc-route","version":"0.1.0","ok":true,"changed":false,"started_at":"2026-11-21T07:10:00Z","elapsed_ms":1,"via":"nginx","slots":{slots},"live":"blue","idle":"green"}}]"#
+    );
+    let with_route = record("\"stages\":[]", &format!(r#""release":{{"id":"v2"}},"root":"/srv/shop",{route}"#));
+    let words =
+        ["http://127.0.0.1:{idle.port}/", "--expect-body", "I am {release}", "--expect-header", "x-release: {release}"];
+    let ran = piped(&with_route, &words);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(ran.target().target, format!("http://127.0.0.1:{port}/"));
+    assert_eq!(piped(&with_route, &["tcp://{live.address}"]).status, 3);
+    let without = piped(&record("", ""), &["http://127.0.0.1:{idle.port}/"]);
+    assert!(without.status == 2 && without.stderr.contains("{idle.port} has no value"), "{without:?}");
+}
