@@ -1,0 +1,114 @@
+//! What each link named since when. Pure.
+
+use std::collections::HashMap;
+
+use dir::Name;
+use record::sections::{LsActivation, LsStage, LsVerdict};
+use store::History;
+use store::history::{Entry, Kind};
+
+/// The activations of all links, or of `only`, newest first.
+pub(crate) fn list(root: &str, history: &History, only: Option<&Name>) -> Vec<LsActivation> {
+    let befores = befores(history);
+    let mut judged: HashMap<(u64, &Name), &Entry> = HashMap::new();
+    let mut ended: HashMap<&Name, &Entry> = HashMap::new();
+    let mut activations = Vec::new();
+    for (index, entry) in history.entries().iter().enumerate().rev() {
+        match entry.kind {
+            Kind::Good | Kind::Bad => {
+                if let Some(seq) = entry.to_seq {
+                    // Newest first: the verdict that follows an activation most closely is taken last, and wins.
+                    judged.insert((seq, &entry.link), entry);
+                }
+            }
+            Kind::Done | Kind::Found => {
+                let verdict = entry.to_seq.and_then(|seq| judged.remove(&(seq, &entry.link)));
+                let until = ended.insert(&entry.link, entry);
+                if only.is_none_or(|only| entry.link == *only) {
+                    let back = befores.get(&index).is_some_and(|&before| Some(before) > entry.to_seq);
+                    activations.push(one(root, entry, back, verdict, until));
+                }
+            }
+            _ => {}
+        }
+    }
+    activations
+}
+
+/// By the index of an activation the sequence number of the release that its link named before.
+fn befores(history: &History) -> HashMap<usize, u64> {
+    let mut last: HashMap<&Name, u64> = HashMap::new();
+    let mut befores = HashMap::new();
+    for (index, entry) in history.entries().iter().enumerate().filter(|(_, entry)| entry.is_activation()) {
+        let Some(seq) = entry.to_seq else { continue };
+        if let Some(before) = last.insert(&entry.link, seq) {
+            befores.insert(index, before);
+        }
+    }
+    befores
+}
+
+fn one(root: &str, entry: &Entry, back: bool, judged: Option<&Entry>, until: Option<&Entry>) -> LsActivation {
+    // The verdict of the pipe itself comes last in it, and so knows all of its stages.
+    let own = judged.filter(|judged| judged.pipe == entry.pipe);
+    let stages = own.map(|judged| &judged.stages).filter(|stages| !stages.is_empty()).unwrap_or(&entry.stages);
+    LsActivation {
+        root: root.to_owned(),
+        link: entry.link.to_string(),
+        at: entry.at.clone(),
+        until_at: until.map(|until| until.at.clone()),
+        found: entry.kind == Kind::Found,
+        back,
+        from: entry.from.as_ref().map(ToString::to_string),
+        to: entry.to.as_ref().map(ToString::to_string),
+        verdict: match judged.map(|judged| judged.kind) {
+            Some(Kind::Good) => LsVerdict::Good,
+            Some(Kind::Bad) => LsVerdict::Bad,
+            _ => LsVerdict::Done,
+        },
+        pipe: entry.pipe.clone(),
+        by: entry.by.clone(),
+        host: entry.host.clone(),
+        reason: judged.and_then(|judged| judged.reason.clone()).or_else(|| entry.reason.clone()),
+        stages: stages.iter().map(|stage| LsStage { tool: stage.tool.clone(), elapsed_ms: stage.elapsed_ms }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: u64, kind: Kind, to: u64, from: Option<u64>, pipe: &str) -> Entry {
+        let line = serde_json::json!({
+            "seq": seq, "at": format!("2026-11-21T07:00:{seq:02}Z"), "pipe": pipe, "link": "current",
+            "kind": kind, "to": format!("r{to}"), "to_seq": to, "from": from.map(|n| format!("r{n}")),
+            "stages": [{"tool": "release-mk", "elapsed_ms": seq}],
+        });
+        serde_json::from_value(line).unwrap()
+    }
+
+    #[test]
+    fn an_activation_has_the_verdict_that_followed_it_and_knows_a_way_back() {
+        let history = History::of([
+            entry(1, Kind::Done, 1, None, "a"),
+            entry(2, Kind::Good, 1, None, "a"),
+            entry(3, Kind::Intent, 2, Some(1), "b"),
+            entry(4, Kind::Done, 2, Some(1), "b"),
+            entry(5, Kind::Bad, 2, None, "b"),
+            entry(6, Kind::Done, 1, Some(2), "b"),
+        ]);
+        let seen: Vec<_> = list("/srv/shop", &history, None)
+            .into_iter()
+            .map(|a| (a.to.unwrap(), a.verdict, a.back, a.until_at.is_some(), a.stages[0].elapsed_ms))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("r1".into(), LsVerdict::Done, true, false, 6),
+                ("r2".into(), LsVerdict::Bad, false, true, 5),
+                ("r1".into(), LsVerdict::Good, false, true, 2),
+            ]
+        );
+        assert_eq!(list("/srv/shop", &history, Some(&Name::new("blue").unwrap())), []);
+    }
+}

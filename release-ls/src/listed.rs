@@ -1,0 +1,182 @@
+//! What is to be said of each release and build. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+use dir::Name;
+use record::clock::parse_rfc3339;
+use record::sections::{LsRelease, LsVerdict, PinEntry};
+use store::history::{Entry, Kind};
+use store::staging::{Liveness, StagingState};
+use store::{Inventory, Manifest, PinState, Verdict};
+
+/// One root as it is shown.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// The releases, newest first.
+    pub(crate) releases: Vec<LsRelease>,
+    /// Builds, live or left over, newest first.
+    pub(crate) builds: Vec<Build>,
+    /// What people should know besides.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// A build as it is shown.
+#[derive(Debug)]
+pub(crate) struct Build {
+    /// The release it would become.
+    pub(crate) id: String,
+    /// Whether it failed or was killed; else somebody works on it.
+    pub(crate) failed: bool,
+    /// Since when.
+    pub(crate) since: Option<SystemTime>,
+    /// Who builds.
+    pub(crate) by: Option<String>,
+}
+
+/// Lists what `inventory` of the root at `root` holds; marks by `only`, where it is given.
+pub(crate) fn list(root: &str, inventory: &Inventory, only: Option<&Name>, now: SystemTime) -> Listed {
+    let marks = Marks::of(inventory, only);
+    let reasons = newest_reasons(inventory);
+    let one = |manifest: &Manifest| release(root, inventory, &marks, &reasons, manifest, now);
+    let mut builds: Vec<Build> = inventory.staging.iter().map(build).collect();
+    builds.sort_by_key(|build| std::cmp::Reverse(build.since));
+    Listed {
+        releases: inventory.releases.iter().rev().map(one).collect(),
+        builds,
+        remarks: remarks(root, inventory, only),
+    }
+}
+
+/// The links that name a sequence number, and those that would go back to it.
+struct Marks {
+    current: HashMap<u64, Vec<String>>,
+    previous: HashMap<u64, Vec<String>>,
+}
+
+impl Marks {
+    fn of(inventory: &Inventory, only: Option<&Name>) -> Self {
+        let mut marks = Self { current: HashMap::new(), previous: HashMap::new() };
+        let links = inventory.links.iter().filter(|link| only.is_none_or(|only| link.name == *only));
+        for link in links {
+            if let Some(manifest) = inventory.current(&link.name) {
+                marks.current.entry(manifest.seq).or_default().push(link.name.to_string());
+            }
+            if let Some((manifest, _)) = inventory.previous(&link.name) {
+                marks.previous.entry(manifest.seq).or_default().push(link.name.to_string());
+            }
+        }
+        marks
+    }
+}
+
+fn newest_reasons(inventory: &Inventory) -> HashMap<u64, &Entry> {
+    let told = inventory.history.entries().iter().filter(|entry| !matches!(entry.kind, Kind::Intent | Kind::Abort));
+    let with_reason = told.filter(|entry| entry.reason.is_some());
+    with_reason.filter_map(|entry| entry.to_seq.map(|seq| (seq, entry))).collect()
+}
+
+fn release(
+    root: &str,
+    inventory: &Inventory,
+    marks: &Marks,
+    reasons: &HashMap<u64, &Entry>,
+    manifest: &Manifest,
+    now: SystemTime,
+) -> LsRelease {
+    let history = &inventory.history;
+    let activated = history.activated(manifest.seq);
+    let is_live = inventory.links.iter().any(|link| link.release.as_ref() == Some(&manifest.id));
+    LsRelease {
+        root: root.to_owned(),
+        id: manifest.id.to_string(),
+        seq: manifest.seq,
+        path: format!("{}/releases/{}", root.trim_end_matches('/'), manifest.id),
+        digest: manifest.digest.clone(),
+        files: manifest.files,
+        size_bytes: manifest.bytes,
+        created_at: manifest.created_at.clone(),
+        source: manifest.source.clone(),
+        verdict: verdict(history.verdict(manifest.seq)),
+        current: marks.current.get(&manifest.seq).cloned().unwrap_or_default(),
+        previous: marks.previous.get(&manifest.seq).cloned().unwrap_or_default(),
+        activated_at: activated.map(|entry| entry.at.clone()),
+        stopped_at: history.stopped_at(manifest.seq).filter(|_| !is_live).map(record::clock::rfc3339),
+        pin: inventory.pins.get(&manifest.id).map(|state| pin(&manifest.id.to_string(), state, now)),
+        by: activated.and_then(|entry| entry.by.clone()).or_else(|| manifest.by.clone()),
+        reason: reasons.get(&manifest.seq).and_then(|entry| entry.reason.clone()),
+    }
+}
+
+fn pin(id: &str, state: &PinState, now: SystemTime) -> PinEntry {
+    let entry = PinEntry { id: id.to_owned(), keeps: state.keeps(now), ..PinEntry::default() };
+    match state {
+        PinState::Readable(pin) => PinEntry {
+            until_at: Some(pin.until.clone()),
+            owner: Some(pin.owner.clone()),
+            reason: Some(pin.reason.clone()),
+            ..entry
+        },
+        PinState::Unreadable(why) => PinEntry { unreadable: Some(why.clone()), ..entry },
+    }
+}
+
+pub(crate) fn verdict(verdict: Verdict) -> LsVerdict {
+    match verdict {
+        Verdict::Good => LsVerdict::Good,
+        Verdict::Bad => LsVerdict::Bad,
+        Verdict::Done => LsVerdict::Done,
+        Verdict::Never => LsVerdict::Never,
+    }
+}
+
+fn build(state: &StagingState) -> Build {
+    Build {
+        id: state.id.to_string(),
+        failed: state.liveness == Liveness::Dead,
+        since: state.builder.as_ref().and_then(|builder| parse_rfc3339(&builder.since)),
+        by: state.builder.as_ref().map(|builder| builder.user.clone()),
+    }
+}
+
+fn remarks(root: &str, inventory: &Inventory, only: Option<&Name>) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let ids: HashSet<_> = inventory.releases.iter().map(|manifest| &manifest.id).collect();
+    for link in inventory.links.iter().filter(|link| only.is_none_or(|only| link.name == *only)) {
+        let known = inventory.history.newest(&link.name).is_some();
+        let target = link.target.display();
+        match (&link.problem, &link.release) {
+            (Some(problem), Some(_)) => remarks.push(format!("link {} -> {target} {problem}", link.name)),
+            (Some(problem), None) if known => remarks.push(format!("link {} -> {target} {problem}", link.name)),
+            (None, Some(id)) if !ids.contains(id) => {
+                remarks.push(format!("link {} names {id}, which is no release of ours", link.name));
+            }
+            _ => {}
+        }
+    }
+    for stranger in inventory.strangers.iter().take(5) {
+        let name = stranger.name.to_string_lossy();
+        remarks.push(format!("releases/{name} is a stranger: {}; it is left alone", stranger.why));
+    }
+    if inventory.strangers.len() > 5 {
+        remarks.push(format!("and {} more strangers in releases/", inventory.strangers.len() - 5));
+    }
+    if !inventory.trash.is_empty() {
+        let waiting = inventory.trash.len();
+        remarks.push(format!("{waiting} in trash, to be deleted by the next release-gc"));
+    }
+    if let Some(run) = inventory.run.as_ref().filter(|run| run.held) {
+        let release = run.release.as_ref().map_or("a release", |release| release.id.as_str());
+        remarks.push(format!("the pipe of {release} is held and waits for svc-restart --promote or --abort"));
+    }
+    remarks.extend(
+        inventory
+            .problems
+            .iter()
+            .map(|problem| format!("{root}: {problem}; nothing is collected until that is mended")),
+    );
+    remarks
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use store::{History, ReleaseId};
+
+use super::*;
+
+fn manifest(seq: u64) -> Manifest {
+    Manifest {
+        id: ReleaseId::new(format!("r{seq}")).unwrap(),
+        seq,
+        digest: "sha256:0".into(),
+        files: 1,
+        bytes: 2,
+        created_at: "2026-11-21T07:10:00Z".into(),
+        source: None,
+        source_digest: None,
+        shared: Vec::new(),
+        pipe: None,
+        by: Some("builder".into()),
+        host: None,
+        tool_version: None,
+    }
+}
+
+fn line(seq: u64, kind: &str, to: u64, reason: Option<&str>) -> Entry {
+    let line = serde_json::json!({
+        "seq": seq, "at": format!("2026-11-21T08:00:{seq:02}Z"), "link": "current", "kind": kind,
+        "to": format!("r{to}"), "to_seq": to, "target": format!("releases/r{to}"), "by": "ann", "reason": reason,
+    });
+    serde_json::from_value(line).unwrap()
+}
+
+fn link(name: &str, to: u64) -> store::link::LinkState {
+    store::link::LinkState {
+        name: Name::new(name).unwrap(),
+        target: format!("releases/r{to}").into(),
+        release: ReleaseId::new(format!("r{to}")).ok(),
+        inside: None,
+        problem: None,
+    }
+}
+
+#[test]
+fn a_release_shows_its_marks_who_made_it_live_and_why() {
+    let inventory = Inventory {
+        releases: (1..=3).map(manifest).collect(),
+        links: vec![link("current", 1)],
+        history: History::of([
+            line(1, "done", 1, None),
+            line(2, "good", 1, None),
+            line(3, "done", 2, None),
+            line(4, "bad", 2, Some("500s")),
+            line(5, "done", 1, Some("back")),
+        ]),
+        ..Inventory::default()
+    };
+    let listed = list("/srv/shop", &inventory, None, SystemTime::UNIX_EPOCH);
+    let shown: Vec<_> = listed
+        .releases
+        .iter()
+        .map(|r| (r.id.as_str(), r.verdict, r.current.len(), r.previous.len(), r.by.as_deref(), r.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("r3", LsVerdict::Never, 0, 0, Some("builder"), None),
+            ("r2", LsVerdict::Bad, 0, 0, Some("ann"), Some("500s")),
+            ("r1", LsVerdict::Good, 1, 0, Some("ann"), Some("back")),
+        ]
+    );
+    assert_eq!(listed.releases[1].stopped_at.as_deref(), Some("2026-11-21T08:00:05Z"));
+    assert_eq!(listed.releases[2].stopped_at, None);
+    assert!(listed.remarks.is_empty(), "{:?}", listed.remarks);
+}
+
+#[test]
+fn only_the_link_that_is_named_makes_marks_and_a_broken_one_is_remarked() {
+    let mut broken = link("green", 9);
+    broken.problem = Some("leads to nothing".into());
+    let inventory = Inventory {
+        releases: vec![manifest(1), manifest(2)],
+        links: vec![link("blue", 1), link("current", 2), broken],
+        ..Inventory::default()
+    };
+    let current = |only: Option<&str>| {
+        let only = only.map(|name| Name::new(name).unwrap());
+        let listed = list("/srv/shop", &inventory, only.as_ref(), SystemTime::UNIX_EPOCH);
+        (listed.releases.into_iter().flat_map(|r| r.current).collect::<Vec<_>>(), listed.remarks.len())
+    };
+    assert_eq!(current(None), (vec!["current".into(), "blue".into()], 1));
+    assert_eq!(current(Some("blue")), (vec!["blue".into()], 0));
+}

@@ -1,0 +1,161 @@
+//! From the request to what is printed. Reads the roots, writes to stdout only.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::bail;
+use record::sections::LsVerified;
+use record::{Exit, Failure, visible};
+use serde::Serialize;
+use store::{Inventory, ReleaseId, Root, inventory};
+
+use crate::cli::{Form, Request, What};
+use crate::html::{self, Section};
+use crate::out::Out;
+use crate::table::Look;
+use crate::text::{self, Clock};
+use crate::{TOOL, activations, listed, table, verify};
+
+/// Shows what is asked for.
+pub(crate) fn show(request: &Request) -> anyhow::Result<()> {
+    let mut out = Out::new(request);
+    let shown = fill(request, &mut out);
+    // What was found before an error is still worth reading.
+    out.finish()?;
+    shown
+}
+
+fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
+    let look = look(request);
+    let mut sections = Vec::new();
+    let mut different = Vec::new();
+    for (number, path) in request.roots.iter().enumerate() {
+        let root = Root::open_to_read(path)?;
+        let inventory = inventory::read(&root)?;
+        if request.form == Form::Table && request.roots.len() > 1 && request.what != What::Page {
+            if number > 0 {
+                out.line(String::new());
+            }
+            out.line(visible(&format!("{}:", root.path().display())));
+        }
+        let shown = root.path().display().to_string();
+        let now = look.now;
+        let only = request.link.as_ref();
+        match &request.what {
+            What::Releases => releases(request, &listed::list(&shown, &inventory, only, now), &look, out)?,
+            What::History => {
+                let activations = activations::list(&shown, &inventory.history, only);
+                match request.form {
+                    Form::Json => json(&activations, out)?,
+                    Form::Table if activations.is_empty() => remark(request, "nothing was live yet"),
+                    Form::Table => out.lines(table::history(&activations, &look)),
+                }
+            }
+            What::Page => sections.push(Section {
+                listed: listed::list(&shown, &inventory, only, now),
+                activations: activations::list(&shown, &inventory.history, only),
+                root: shown,
+            }),
+            What::Verify(id) => different.extend(verified(request, &root, &inventory, id.as_ref(), out)?),
+        }
+    }
+    if request.what == What::Page {
+        out.line(html::page(&sections, &now_text(&look), &record::host::host_name()));
+    }
+    if !different.is_empty() {
+        bail!(
+            Failure::new(Exit::Failed, "ls.differs", format!("no longer what it was: {}", different.join(", ")))
+                .hint("switch to another release, and build this one again; release-ls --verify ID says what differs")
+        );
+    }
+    Ok(())
+}
+
+fn releases(request: &Request, listed: &listed::Listed, look: &Look, out: &mut Out) -> anyhow::Result<()> {
+    for text in &listed.remarks {
+        remark(request, text);
+    }
+    match request.form {
+        Form::Json => json(&listed.releases, out)?,
+        Form::Table if listed.releases.is_empty() && listed.builds.is_empty() => {
+            remark(request, "there is no release yet")
+        }
+        Form::Table => out.lines(table::releases(listed, look)),
+    }
+    Ok(())
+}
+
+/// Verifies one release or all, and gives back which ones differ.
+fn verified(
+    request: &Request,
+    root: &Root,
+    inventory: &Inventory,
+    id: Option<&ReleaseId>,
+    out: &mut Out,
+) -> anyhow::Result<Vec<String>> {
+    let chosen: Vec<_> = inventory.releases.iter().filter(|manifest| id.is_none_or(|id| manifest.id == *id)).collect();
+    if let (true, Some(id)) = (chosen.is_empty(), id) {
+        let root = root.path().display();
+        bail!(
+            Failure::new(Exit::NoCandidate, "ls.no_release", format!("there is no release {id} in {root}"))
+                .hint(format!("release-ls {root} lists releases"))
+        );
+    }
+    let mut different = Vec::new();
+    for manifest in chosen {
+        let answer = verify::verify(root, manifest)?;
+        match request.form {
+            Form::Json => json(std::slice::from_ref(&answer), out)?,
+            Form::Table => out.lines(verified_lines(&answer)),
+        }
+        // Each takes its time, and whoever watches wants to see it.
+        out.flush();
+        if !answer.ok {
+            different.push(answer.id);
+        }
+    }
+    Ok(different)
+}
+
+fn verified_lines(answer: &LsVerified) -> Vec<String> {
+    let (size, took) = (text::size(answer.hashed_bytes), text::seconds(answer.elapsed_ms));
+    let head = if answer.ok {
+        format!("ok       {}  {} entries, {size} hashed in {took}", answer.id, answer.files)
+    } else {
+        format!("DIFFERS  {}  in {} places", answer.id, answer.differences.len())
+    };
+    let one = |d: &record::sections::LsDifference| {
+        let path = if d.path.is_empty() { "(the release)" } else { &d.path };
+        let detail = d.detail.as_ref().map_or_else(String::new, |detail| format!(": {detail}"));
+        visible(&format!("  {:10} {path}{detail}", d.what))
+    };
+    std::iter::once(head).chain(answer.differences.iter().map(one)).collect()
+}
+
+fn look(request: &Request) -> Look {
+    let stdout = std::io::stdout();
+    let on_terminal = stdout.is_terminal();
+    Look {
+        clock: if on_terminal { Clock::local() } else { Clock::Utc },
+        colored: request.options.color.applies_to(&stdout),
+        width: on_terminal.then(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))).flatten(),
+        now: record::clock::now(),
+    }
+}
+
+fn now_text(look: &Look) -> String {
+    record::clock::rfc3339(look.now)
+}
+
+fn json(values: &[impl Serialize], out: &mut Out) -> anyhow::Result<()> {
+    for value in values {
+        out.line(serde_json::to_string(value)?);
+    }
+    Ok(())
+}
+
+fn remark(request: &Request, text: &str) {
+    if !request.options.quiet {
+        // A stderr that is gone is no reason to fail.
+        let _ = writeln!(std::io::stderr(), "{}: {}", TOOL.name, visible(text));
+    }
+}
