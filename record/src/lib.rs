@@ -34,7 +34,7 @@ pub use exit::Exit;
 pub use failure::{Blame, Failure};
 pub use interrupts::Interrupts;
 pub use json::parse;
-pub use options::{Color, Options, command_line, duration, size};
+pub use options::{Color, Options, command_line, duration, size, wrong_command_line};
 pub use output::{complain_alone, visible};
 pub use pipe::{Pipe, Role, Tool, run};
 pub use root::RootDir;

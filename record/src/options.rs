@@ -1,9 +1,10 @@
 //! The options that all tools share, as clap reads them.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 use dir::Name;
 
 /// The options that all tools share; every tool's command line flattens them in.
@@ -83,7 +84,6 @@ impl Color {
 pub fn command_line<C: Parser>() -> C {
     #[cfg(feature = "manual")]
     if let Some(answer) = crate::manual::answer(C::command()) {
-        use std::io::Write as _;
         std::process::exit(i32::from(std::io::stdout().write_all(&answer).is_err()));
     }
     let before_command = std::env::args_os().skip(1).take_while(|argument| argument != "--");
@@ -91,7 +91,25 @@ pub fn command_line<C: Parser>() -> C {
         println!("{}", crate::schema::text());
         std::process::exit(0);
     }
-    C::parse()
+    C::try_parse().unwrap_or_else(|error| answer(&error))
+}
+
+/// Ends the process with 2 over something on the command line that the options' own types cannot tell.
+pub fn wrong_command_line<C: CommandFactory>(message: &str) -> ! {
+    answer(&C::command().error(clap::error::ErrorKind::ValueValidation, message))
+}
+
+/// Prints what clap has to say: help and version to stdout; an error to stderr, without letting what was typed reach
+/// the terminal raw.
+#[expect(clippy::exit, reason = "a command line that cannot be read ends the tool")]
+fn answer(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let lines: Vec<String> = text.lines().map(crate::visible).collect();
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+    std::process::exit(error.exit_code())
 }
 
 /// Reads a duration as humantime does: `30s`, `1h30m`, `10days`.

@@ -9,8 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::bail;
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use record::{Options, duration};
 
 use crate::asked::{Asked, each};
@@ -142,7 +141,7 @@ pub(crate) fn request() -> Request {
     let arguments: Arguments = record::command_line();
     match Request::of(arguments) {
         Ok(request) => request,
-        Err(reason) => Arguments::command().error(ErrorKind::ValueValidation, reason).exit(),
+        Err(reason) => record::wrong_command_line::<Arguments>(&format!("{reason:#}")),
     }
 }
 

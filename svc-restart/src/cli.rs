@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{ArgGroup, CommandFactory, Parser, ValueEnum};
+use clap::{ArgGroup, Parser, ValueEnum};
 use record::placeholders::PLACEHOLDERS;
 use record::{Options, Role, duration};
 
@@ -185,7 +184,7 @@ pub(crate) fn request() -> (Request, Options) {
     let request = convert(arguments);
     match check(&request) {
         Ok(()) => (request, options),
-        Err(message) => Arguments::command().error(ErrorKind::ValueValidation, message).exit(),
+        Err(message) => record::wrong_command_line::<Arguments>(&message),
     }
 }
 

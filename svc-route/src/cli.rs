@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use record::{Options, Role, command_line, duration};
+use clap::{ArgGroup, Parser, ValueEnum};
+use record::{Options, Role, command_line, duration, wrong_command_line};
 
 use crate::slots::Slot;
 
@@ -186,7 +186,7 @@ impl Request {
 /// Reads the command line; a wrong one ends the process with 2.
 pub(crate) fn request() -> Request {
     let cli: Cli = command_line();
-    convert(cli).unwrap_or_else(|message| Cli::command().error(ErrorKind::ValueValidation, message).exit())
+    convert(cli).unwrap_or_else(|message| wrong_command_line::<Cli>(&message))
 }
 
 fn convert(cli: Cli) -> Result<Request, String> {
