@@ -71,7 +71,8 @@ impl By {
     }
 }
 
-/// Looks at every process but this one. Kernel threads and processes that end meanwhile do not count.
+/// Looks at every process but this one. Kernel threads and processes that end meanwhile do not count, nor
+/// does the machine's init where it may not be looked at.
 ///
 /// Costs a few system calls for each open file on the machine and reads every memory map.
 pub fn scan(trees: &[Tree]) -> Result<Scan> {
@@ -89,6 +90,8 @@ pub fn scan(trees: &[Tree]) -> Result<Scan> {
         let Some(process) = stat(pid)? else { continue };
         match look(&process, &trees, &mut views) {
             Looked::At(uses) => scan.uses.extend(uses),
+            // The machine's init runs no service itself, and some machines keep it even from root.
+            Looked::Refused if pid == 1 && is_machines_own_namespace() => {}
             Looked::Refused => scan.unseen_processes += 1,
             Looked::Gone => {}
         }
@@ -104,6 +107,12 @@ pub fn uses_of(pid: u32, trees: &[Tree]) -> Result<Vec<Use>> {
         Looked::Gone => Ok(Vec::new()),
         Looked::Refused => anyhow::bail!("look at process {pid} ({}): not allowed", process.command),
     }
+}
+
+/// Whether process numbers here are those of the machine, not of a container, whose number 1 may be the
+/// service. The inode is fixed: `PROC_PID_INIT_INO` of `include/linux/proc_ns.h`.
+fn is_machines_own_namespace() -> bool {
+    rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|found| found.st_ino == 0xEFFF_FFFC)
 }
 
 fn look(process: &ProcessStat, trees: &Trees<'_>, views: &mut HashMap<String, View>) -> Looked {
