@@ -22,6 +22,13 @@ pub struct Dir {
     path: PathBuf,
 }
 
+/// Whether to wait for the disk.
+#[derive(Clone, Copy)]
+enum Sync {
+    Now,
+    Later,
+}
+
 pub(crate) const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 
 impl Dir {
@@ -181,19 +188,25 @@ impl Dir {
     /// Replaces the file `name` by one with these bytes, durable when it returns: a reader sees the
     /// old or the new one, whole. Anything that stands under the name is replaced, never written through.
     pub fn replace_file(&self, name: impl AsRef<OsStr>, bytes: &[u8], mode: u32) -> Result<()> {
-        self.put_file(name.as_ref(), bytes, mode, RenameFlags::empty())
+        self.put_file(name.as_ref(), bytes, mode, RenameFlags::empty(), Sync::Now)
     }
 
-    /// The same for a name that must not be there yet (`EEXIST`).
+    /// The same without waiting for the disk: whole for every reader and after any kill, but a power cut may bring the
+    /// old one back or leave an empty one.
+    pub fn swap_file(&self, name: impl AsRef<OsStr>, bytes: &[u8], mode: u32) -> Result<()> {
+        self.put_file(name.as_ref(), bytes, mode, RenameFlags::empty(), Sync::Later)
+    }
+
+    /// Makes the file `name`, durable when it returns; it must not be there yet (`EEXIST`).
     pub fn create_file(&self, name: impl AsRef<OsStr>, bytes: &[u8], mode: u32) -> Result<()> {
-        self.put_file(name.as_ref(), bytes, mode, RenameFlags::NOREPLACE)
+        self.put_file(name.as_ref(), bytes, mode, RenameFlags::NOREPLACE, Sync::Now)
     }
 
-    fn put_file(&self, name: &OsStr, bytes: &[u8], mode: u32, flags: RenameFlags) -> Result<()> {
+    fn put_file(&self, name: &OsStr, bytes: &[u8], mode: u32, flags: RenameFlags, sync: Sync) -> Result<()> {
         let mut temporary = OsString::from(".");
         temporary.push(name);
         temporary.push(format!(".{}", random_suffix()));
-        let written = self.write_new(&temporary, bytes, mode).and_then(|()| {
+        let written = self.write_new(&temporary, bytes, mode, sync).and_then(|()| {
             renameat_with(&self.fd, temporary.as_os_str(), &self.fd, name, flags)
                 .map_err(|e| self.error("rename to", name, errno(e)))
         });
@@ -202,17 +215,23 @@ impl Dir {
             let _ = self.remove_file(&temporary);
             return Err(error);
         }
-        // The rename lives in this directory's pages only, until they are on disk.
-        self.sync()
+        match sync {
+            // The rename lives in this directory's pages only, until they are on disk.
+            Sync::Now => self.sync(),
+            Sync::Later => Ok(()),
+        }
     }
 
-    fn write_new(&self, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
+    fn write_new(&self, name: &OsStr, bytes: &[u8], mode: u32, sync: Sync) -> Result<()> {
         let mut file = self.open_file(name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?;
         nix::sys::stat::fchmod(&file, Mode::from_bits_truncate(mode))
             .map_err(|e| self.error("change mode of", name, e))?;
         file.write_all(bytes)
-            // The content must be on disk before the name can be seen.
-            .and_then(|()| file.sync_all())
+            .and_then(|()| match sync {
+                // The content must be on disk before the name can be seen.
+                Sync::Now => file.sync_all(),
+                Sync::Later => Ok(()),
+            })
             .map_err(|e| Error::from_io("write", self.path.join(name), &e))
     }
 

@@ -1,6 +1,7 @@
 //! `run.json`: the record of the pipe in progress, or of the last one.
 //!
-//! Replaced by rename and synced, so that whatever was killed can be told and taken back.
+//! Replaced by rename, so that whatever was killed can be told and taken back. No deploy outlives a power cut, so only
+//! a hold, which a person was told of, is waited for until it is on disk.
 
 use dir::Dir;
 use serde_json::Value;
@@ -35,7 +36,11 @@ impl RunFile {
     pub(crate) fn write(&self, record: &Record) -> anyhow::Result<()> {
         let mut bytes = serde_json::to_vec(record)?;
         bytes.push(b'\n');
-        Ok(self.state.replace_file(NAME, &bytes, 0o644)?)
+        // What replaces a hold must be as durable as the hold was: else a power cut would bring that one back.
+        if record.held || self.read()?.is_some_and(|former| former.held) {
+            return Ok(self.state.replace_file(NAME, &bytes, 0o644)?);
+        }
+        Ok(self.state.swap_file(NAME, &bytes, 0o644)?)
     }
 
     /// Notes that `pipe` came through its undo stages, so that nobody takes it back later.

@@ -49,7 +49,8 @@ pub struct OpenIntent {
     entry: Entry,
 }
 
-/// Writes that `change` is about to happen, durable when it returns. Blocks for the line that ends it are reserved
+/// Writes that `change` is about to happen. A kill finds it; it need not survive a power cut that the change does not
+/// survive either, so the disk is waited for once, with the line that ends it. Blocks for the line that ends it are reserved
 /// first, so that a full disk is met before the link is touched and never after.
 pub fn intent(lock: &Lock<'_>, change: Change) -> anyhow::Result<OpenIntent> {
     let entry = Entry {
@@ -73,7 +74,7 @@ pub fn intent(lock: &Lock<'_>, change: Change) -> anyhow::Result<OpenIntent> {
     // Twice the line and some: the end repeats its members, and its number may be longer.
     let room = 2 * serde_json::to_vec(&entry)?.len() + 1024;
     journal.reserve(lock, room)?;
-    let entry = journal.append(lock, entry)?;
+    let entry = journal.append(lock, entry, Disk::Later)?;
     Ok(OpenIntent { entry })
 }
 
@@ -90,7 +91,7 @@ pub fn abort(lock: &Lock<'_>, intent: OpenIntent, at: SystemTime) -> anyhow::Res
 /// Ends `intent`; what recovery and the tools share.
 pub(crate) fn close(lock: &Lock<'_>, intent: &Entry, kind: Kind, at: SystemTime) -> anyhow::Result<()> {
     let end = Entry { kind, at: record::clock::rfc3339(at), intent: Some(intent.seq), ..intent.clone() };
-    lock.journal().borrow_mut().append(lock, end).map(drop)
+    lock.journal().borrow_mut().append(lock, end, Disk::Now).map(drop)
 }
 
 /// Writes that the release's pipe came through, durable when it returns.
@@ -121,7 +122,7 @@ fn judge(lock: &Lock<'_>, judged: Change, kind: Kind) -> anyhow::Result<()> {
         intent: None,
         stages: judged.stages,
     };
-    lock.journal().borrow_mut().append(lock, entry).map(drop)
+    lock.journal().borrow_mut().append(lock, entry, Disk::Now).map(drop)
 }
 
 /// Writes what another tool's log tells of the time before these tools: `Found` for a link that named a release then,
@@ -146,12 +147,12 @@ pub fn past(lock: &Lock<'_>, told: Change, kind: Kind, by: Option<String>) -> an
         intent: None,
         stages: Vec::new(),
     };
-    lock.journal().borrow_mut().append(lock, entry).map(drop)
+    lock.journal().borrow_mut().append(lock, entry, Disk::Now).map(drop)
 }
 
 /// Writes that a link was found to name something that no line says.
 pub(crate) fn found(lock: &Lock<'_>, entry: Entry) -> anyhow::Result<()> {
-    lock.journal().borrow_mut().append(lock, Entry { kind: Kind::Found, ..entry }).map(drop)
+    lock.journal().borrow_mut().append(lock, Entry { kind: Kind::Found, ..entry }, Disk::Now).map(drop)
 }
 
 impl History {
@@ -163,6 +164,13 @@ impl History {
         };
         Ok(parse(&read_whole(root, &mut file)?).0)
     }
+}
+
+/// Whether a line is waited for until it is on disk.
+#[derive(Debug, Clone, Copy)]
+enum Disk {
+    Now,
+    Later,
 }
 
 /// The open file and what it holds.
@@ -195,8 +203,8 @@ impl Journal {
         &self.history
     }
 
-    /// Numbers `entry` and appends it in one write, durable when it returns.
-    fn append(&mut self, root: &Root, entry: Entry) -> anyhow::Result<Entry> {
+    /// Numbers `entry` and appends it in one write.
+    fn append(&mut self, root: &Root, entry: Entry, disk: Disk) -> anyhow::Result<Entry> {
         let entry = Entry { seq: self.history.next_line(), ..entry };
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
@@ -204,7 +212,10 @@ impl Journal {
         let file = self.file(root)?;
         // One write, so that readers without the lock see a line or a part of one, never two mixed.
         let written = match file.write_at(&line, end) {
-            Ok(written) if written == line.len() => file.sync_data(),
+            Ok(written) if written == line.len() => match disk {
+                Disk::Now => file.sync_data(),
+                Disk::Later => Ok(()),
+            },
             Ok(_) => Err(std::io::Error::from_raw_os_error(Errno::ENOSPC as i32)),
             Err(e) => Err(e),
         };
