@@ -1,6 +1,6 @@
 //! What each link named since when. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use dir::Name;
 use record::sections::{LsActivation, LsStage, LsVerdict};
@@ -33,6 +33,20 @@ pub(crate) fn list(root: &str, history: &History, only: Option<&Name>) -> Vec<Ls
         }
     }
     activations
+}
+
+/// The sequence numbers of the releases whose newest activation went back to them from a newer one.
+pub(crate) fn gone_back_to(history: &History) -> HashSet<u64> {
+    let befores = befores(history);
+    let newest: HashMap<u64, usize> = history
+        .entries()
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.is_activation())
+        .filter_map(|(index, entry)| entry.to_seq.map(|seq| (seq, index)))
+        .collect();
+    let is_back = |(seq, index): (u64, usize)| (befores.get(&index) > Some(&seq)).then_some(seq);
+    newest.into_iter().filter_map(is_back).collect()
 }
 
 /// By the index of an activation the sequence number of the release that its link named before.

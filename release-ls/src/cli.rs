@@ -37,7 +37,7 @@ struct Cli {
     /// Hash the files of every release again, or of this one, and say what differs from when it was made
     #[arg(long, value_name = "ID", num_args = 0..=1)]
     #[expect(clippy::option_option, reason = "clap's way to say an option with an optional value")]
-    verify: Option<Option<ReleaseId>>,
+    verify: Option<Option<String>>,
     /// A page that needs nothing else: what was live when, failures, rollbacks, sizes and durations
     #[arg(long)]
     html: bool,
@@ -84,7 +84,20 @@ pub(crate) enum Form {
 
 /// Reads the command line; a wrong one ends the process with 2 here.
 pub(crate) fn request() -> anyhow::Result<Request> {
-    let Cli { roots, json, history, verify, html, options } = record::command_line();
+    let Cli { mut roots, json, history, verify, html, options } = record::command_line();
+    let root_is_known = !roots.is_empty() || options.root.is_some() || environment("CUTOVER_ROOT").is_some();
+    let verify = match verify {
+        // No id has a slash, and without a root nothing could be looked for: what was meant is `--verify ROOT`.
+        Some(Some(root)) if root.contains('/') || !root_is_known => {
+            roots.insert(0, root.into());
+            Some(None)
+        }
+        Some(Some(id)) => {
+            Some(Some(ReleaseId::new(id).map_err(|e| Failure::new(Exit::Usage, "usage", e.to_string()))?))
+        }
+        Some(None) => Some(None),
+        None => None,
+    };
     let what = match verify {
         Some(id) => What::Verify(id),
         None if history => What::History,

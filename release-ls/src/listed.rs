@@ -10,6 +10,8 @@ use store::history::{Entry, Kind};
 use store::staging::{Liveness, StagingState};
 use store::{Inventory, Manifest, PinState, Verdict};
 
+use crate::activations;
+
 /// One root as it is shown.
 #[derive(Debug)]
 pub(crate) struct Listed {
@@ -48,15 +50,17 @@ pub(crate) fn list(root: &str, inventory: &Inventory, only: Option<&Name>, now: 
     }
 }
 
-/// The links that name a sequence number, and those that would go back to it.
+/// The links that name a sequence number, those that would go back to it, and whether one did.
 struct Marks {
     current: HashMap<u64, Vec<String>>,
     previous: HashMap<u64, Vec<String>>,
+    back: HashSet<u64>,
 }
 
 impl Marks {
     fn of(inventory: &Inventory, only: Option<&Name>) -> Self {
-        let mut marks = Self { current: HashMap::new(), previous: HashMap::new() };
+        let back = activations::gone_back_to(&inventory.history);
+        let mut marks = Self { current: HashMap::new(), previous: HashMap::new(), back };
         let links = inventory.links.iter().filter(|link| only.is_none_or(|only| link.name == *only));
         for link in links {
             if let Some(manifest) = inventory.current(&link.name) {
@@ -102,6 +106,7 @@ fn release(
         previous: marks.previous.get(&manifest.seq).cloned().unwrap_or_default(),
         activated_at: activated.map(|entry| entry.at.clone()),
         stopped_at: history.stopped_at(manifest.seq).filter(|_| !is_live).map(record::clock::rfc3339),
+        back: marks.back.contains(&manifest.seq),
         pin: inventory.pins.get(&manifest.id).map(|state| pin(&manifest.id.to_string(), state, now)),
         by: activated.and_then(|entry| entry.by.clone()).or_else(|| manifest.by.clone()),
         reason: reasons.get(&manifest.seq).and_then(|entry| entry.reason.clone()),

@@ -74,10 +74,15 @@ pub(crate) fn note(release: &LsRelease, clock: &Clock) -> String {
     if named(&release.previous) {
         notes.push(format!("before {}", release.previous.join(" ")));
     }
-    if release.verdict == LsVerdict::Bad {
-        notes.push("bad".into());
-    }
-    notes.extend(release.reason.clone());
+    let what = match (release.verdict, release.back) {
+        (LsVerdict::Bad, _) => Some("bad"),
+        (_, true) => Some("back"),
+        _ => None,
+    };
+    notes.extend(match (what, &release.reason) {
+        (Some(what), Some(reason)) => Some(format!("{what}: {reason}")),
+        (what, reason) => what.map(str::to_owned).or_else(|| reason.clone()),
+    });
     if let Some(pin) = release.pin.as_ref().filter(|pin| pin.keeps) {
         let until =
             pin.until_at.as_ref().map_or_else(|| "for good".into(), |until| format!("until {}", clock.show(until)));

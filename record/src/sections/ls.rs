@@ -40,6 +40,9 @@ pub struct LsRelease {
     /// When it last stopped being that, RFC 3339, UTC; absent while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<String>,
+    /// Whether a link went back to it from a newer release when it was last made live.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
     /// Its pin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<PinEntry>,

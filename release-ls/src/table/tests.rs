@@ -50,7 +50,7 @@ fn a_table_says_what_is_live_what_was_and_what_went_wrong() {
             "    RELEASE  ACTIVATED             AGE  SIZE  SOURCE           BY   NOTE",
             "…   v4                                                         ann  being built",
             "*   v3       2026-11-21T08:10:00Z  2h   871M  v1.4 0123456789  ann",
-            "!P  v2       never                 2h   871M                   ann  bad; 500s; pinned until 2026-12-01T00:00:00Z: trial (bob)",
+            "!P  v2       never                 2h   871M                   ann  bad: 500s; pinned until 2026-12-01T00:00:00Z: trial (bob)",
             "<   v1       never                 2h   871M                   ann",
         ]
     );
