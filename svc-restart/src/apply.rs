@@ -44,8 +44,7 @@ struct Taken {
 
 impl Run<'_> {
     /// Takes the batches in order. Stops at the first failure, of an instance or of a gate. What had its `before` hook
-    /// gets its `after` hook, unless it or its gate failed: what does not serve stays out of the balancer until an undo
-    /// or the next run has made it serve.
+    /// gets its `after` hook, failed or not: nothing stays out of the balancer without a word.
     pub(crate) fn carry_out(&mut self, batches: &[Vec<Step>]) -> Result<()> {
         for (at, batch) in batches.iter().enumerate() {
             if at > 0 && !self.order.pause.is_zero() {
@@ -75,12 +74,10 @@ impl Run<'_> {
         if failure.is_none() {
             failure = self.pass_gates(number, batch, &risen).err();
         }
-        let passed = failure.is_none() || self.order.gate.is_none();
         if failure.is_none() {
             failure = self.watch(&risen).err();
         }
-        let serving: Vec<&Step> = begun.into_iter().filter(|step| self.serves(step, passed)).collect();
-        let after = self.run_after(&serving);
+        let after = self.run_after(number, &begun);
         self.show()?;
         match failure {
             Some(failure) => {
@@ -207,24 +204,40 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether an instance may go back into the balancer: it came through, or still is what it was.
-    fn serves(&mut self, step: &Step, passed: bool) -> bool {
+    /// What the `after` hook is told of an instance: its outcome, where `failed` means that it does not serve
+    /// or that nobody let it pass, so that the hook decides whether it goes back into the balancer.
+    fn told(&mut self, number: usize, step: &Step) -> &'static str {
         match self.entry(&step.instance).outcome {
-            RestartOutcome::Untouched | RestartOutcome::Skipped => true,
             RestartOutcome::Failed | RestartOutcome::InHand => {
-                // A stop that was refused leaves the old process at work, and an undo will find nothing to do.
+                // An order that was refused leaves the old process at work, and an undo will find nothing to do.
                 let now = self.service.manager.state(&step.instance).unwrap_or_default();
-                !self.service.keeps_process && now.process.is_some() && now.process == step.before.process
+                let is_old = now.process.is_some() && now.process == step.before.process;
+                word(if is_old && !self.service.keeps_process {
+                    RestartOutcome::Untouched
+                } else {
+                    RestartOutcome::Failed
+                })
             }
-            _ => passed,
+            outcome @ (RestartOutcome::Untouched | RestartOutcome::Skipped) => word(outcome),
+            _ if !self.was_let_pass(number, step) => word(RestartOutcome::Failed),
+            outcome => word(outcome),
         }
     }
 
-    fn run_after(&mut self, begun: &[&Step]) -> Result<()> {
+    fn was_let_pass(&self, number: usize, step: &Step) -> bool {
+        let is_about = |name: &Option<String>| name.as_deref().is_none_or(|name| name == step.instance.as_str());
+        let mut answers = self.section.gates.iter().filter(|answer| answer.batch == number as u64);
+        self.order.gate.is_none()
+            || step.act == Act::Stop
+            || answers.any(|answer| answer.ok && is_about(&answer.instance))
+    }
+
+    fn run_after(&mut self, number: usize, begun: &[&Step]) -> Result<()> {
         let Some(hook) = &self.order.after else { return Ok(()) };
         let mut first = Ok(());
         for step in begun {
-            if let Err(error) = gate::hook("after", hook, &step.instance, self.order.timeout, &self.surroundings) {
+            let told = self.told(number, step);
+            if let Err(error) = gate::after(hook, &step.instance, told, self.order.timeout, &self.surroundings) {
                 match first {
                     Ok(()) => first = Err(error),
                     Err(_) => self.pipe.warn("restart.after", format!("{error:#}")),
@@ -261,7 +274,7 @@ fn take_one(service: &Service, order: &Order, surroundings: &Surroundings, step:
     let result = order
         .before
         .as_ref()
-        .map_or(Ok(()), |hook| gate::hook("before", hook, &step.instance, order.timeout, surroundings))
+        .map_or(Ok(()), |hook| gate::before(hook, &step.instance, order.timeout, surroundings))
         .and_then(|()| {
             taken.touched = true;
             perform(&*service.manager, step, order.stable, order.timeout)

@@ -27,7 +27,8 @@ Examples:
 const NOTES: &str = "\
 In commands and in --pidfile {instance} is the name (shop@1) and {i} its part after the @ (1); there and in names
 {idle}, {live}, {idle.port}, {release} and the like are what the record says. Gates and hooks also get CUTOVER_ROOT,
-CUTOVER_RELEASE, CUTOVER_RELEASE_PATH and CUTOVER_INSTANCE.
+CUTOVER_RELEASE, CUTOVER_RELEASE_PATH and CUTOVER_INSTANCE, and --after also CUTOVER_OUTCOME: restarted, reloaded,
+started, stopped, untouched, or failed for what does not serve or was not let pass.
 
 A gate that exits with 3 says that the release is unhealthy; anything else but 0 is a failure that blames no
 release. What is stopped is started. The first failure ends the run; the record says which instances are done,
@@ -109,7 +110,8 @@ struct Arguments {
     #[arg(long, value_name = "COMMAND")]
     before: Option<Template>,
 
-    /// A command after each instance, behind the gate: into the balancer; not when the instance failed
+    /// A command after each instance, behind the gate: into the balancer; runs when the instance failed too, and finds
+    /// that in CUTOVER_OUTCOME
     #[arg(long, value_name = "COMMAND")]
     after: Option<Template>,
 

@@ -101,20 +101,40 @@ fn fit(mut record: Value) -> Option<Value> {
     (size(&record) <= EMBEDDED).then_some(record)
 }
 
-/// Runs a hook, `before` or `after`; what it prints goes to stderr. Not interrupted: it is part of the
-/// step in hand.
-pub(crate) fn hook(
-    what: &'static str,
+/// Runs the hook before an instance; what it prints goes to stderr. Not interrupted: it is part of the step
+/// in hand.
+pub(crate) fn before(hook: &Template, instance: &Instance, limit: Duration, surroundings: &Surroundings) -> Result<()> {
+    let spec = hook_spec("before", hook, instance, limit, surroundings)?;
+    run_hook("before", "restart.before", instance, &spec)
+}
+
+/// Runs the hook after an instance, and tells it in CUTOVER_OUTCOME what became of the instance.
+pub(crate) fn after(
+    hook: &Template,
+    instance: &Instance,
+    outcome: &str,
+    limit: Duration,
+    surroundings: &Surroundings,
+) -> Result<()> {
+    let spec = hook_spec("after", hook, instance, limit, surroundings)?.env("CUTOVER_OUTCOME", outcome);
+    run_hook("after", "restart.after", instance, &spec)
+}
+
+fn hook_spec(
+    what: &str,
     hook: &Template,
     instance: &Instance,
     limit: Duration,
     surroundings: &Surroundings,
-) -> Result<()> {
+) -> Result<Spec> {
     let command = hook.fill(Some(instance)).map_err(anyhow::Error::msg)?;
     let spec = Spec::shell(format!("the {what} hook of {instance}"), command).time_limit(limit);
-    let ended = surroundings.put(spec, Some(instance)).run(None)?;
+    Ok(surroundings.put(spec, Some(instance)))
+}
+
+fn run_hook(what: &str, code: &'static str, instance: &Instance, spec: &Spec) -> Result<()> {
+    let ended = spec.run(None)?;
     if !ended.outcome.is_success() {
-        let code = if what == "before" { "restart.before" } else { "restart.after" };
         bail!(Failure::new(Exit::Failed, code, format!("the {what} hook of {instance} {}", ended.outcome)));
     }
     Ok(())

@@ -31,7 +31,7 @@ pub(crate) fn hold(pipe: &mut Pipe, section: &mut RestartSection, order: &Order)
 
 /// Goes on with a held record, from the first batch that was not taken.
 pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result<()> {
-    let section = take_over(pipe, file)?;
+    let (section, held) = take_over(pipe, file)?;
     let hold = section.hold.clone().unwrap_or_default();
     if let Some(until) = &hold.until_at
         && clock::parse_rfc3339(until).is_some_and(|until| pipe.now() > until)
@@ -47,6 +47,7 @@ pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result
                 .hint("give --gate again: commands are not kept in records")
         );
     }
+    adopt(pipe, held);
     let (_, request) = request.with(pipe.record())?;
     let mut wanted = request.wanted.clone();
     wanted.via = wanted.via.or_else(|| Via::of(&section.via));
@@ -67,7 +68,8 @@ pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result
 
 /// Turns a held record into a failed one; touches nothing.
 pub(crate) fn abort(pipe: &mut Pipe, file: &Path) -> Result<()> {
-    take_over(pipe, file)?;
+    let (_, held) = take_over(pipe, file)?;
+    adopt(pipe, held);
     pipe.begin_effect()?;
     bail!(
         Failure::new(Exit::Failed, "held.aborted", "the held run was given up")
@@ -75,8 +77,8 @@ pub(crate) fn abort(pipe: &mut Pipe, file: &Path) -> Result<()> {
     )
 }
 
-/// Makes the held record this stage's own, if its pipe still is the last one under its root.
-fn take_over(pipe: &mut Pipe, file: &Path) -> Result<RestartSection> {
+/// Reads the held record, if its pipe still is the last one under its root.
+fn take_over(pipe: &mut Pipe, file: &Path) -> Result<(RestartSection, Record)> {
     let held = read(file)?;
     let section = held
         .stages
@@ -89,18 +91,29 @@ fn take_over(pipe: &mut Pipe, file: &Path) -> Result<RestartSection> {
     let (true, true, Some(section)) = (held.ok, held.held, section) else {
         bail!(Failure::new(Exit::InvalidInput, "input.held", format!("{} holds no held record", file.display())));
     };
-    let name = held.pipe.clone();
-    let dry_run = pipe.dry_run();
-    *pipe.record_mut() = Record { held: false, dry_run, ..held };
+    // Until it is clear that this pipe is still the last one, its record is not made ours: the undo
+    // stages behind a refusal must find nothing to take back.
+    pipe.record_mut().root.clone_from(&held.root);
     act::enter(pipe)?;
     pipe.take_deploy_lock()?;
-    let Some(root) = pipe.root() else { return Ok(section) };
-    let run = RunFile::of(root)?.read()?;
-    if !run.as_ref().is_some_and(|run| run.pipe == name && run.held) {
-        let by = run.map_or_else(String::new, |run| format!(" by the pipe {}", record::visible(&run.pipe)));
-        bail!(Failure::new(Exit::Busy, "superseded", format!("the held run was overtaken{by}")));
+    let run = match pipe.root() {
+        Some(root) => RunFile::of(root)?.read()?,
+        None => None,
+    };
+    if pipe.root().is_some() && !run.as_ref().is_some_and(|run| run.pipe == held.pipe && run.held) {
+        let by = match run {
+            Some(run) if run.pipe != held.pipe => format!("was overtaken by the pipe {}", record::visible(&run.pipe)),
+            _ => "is over: it was promoted or given up".to_owned(),
+        };
+        bail!(Failure::new(Exit::Busy, "superseded", format!("the held run {by}")));
     }
-    Ok(section)
+    Ok((section, held))
+}
+
+/// Makes the held record this stage's own.
+fn adopt(pipe: &mut Pipe, held: Record) {
+    let (dry_run, root) = (pipe.dry_run(), pipe.record().root.clone());
+    *pipe.record_mut() = Record { held: false, dry_run, root, ..held };
 }
 
 fn read(file: &Path) -> Result<Record> {

@@ -148,7 +148,8 @@ fn decide(
     if change.asked == Act::Stop.word() && change.facts.outcome == RestartOutcome::Stopped {
         return Err("it runs again, as before");
     }
-    if is_same_process(change, now) && !(keeps_process || change.asked == Act::Reload.word()) {
+    let settled = now.condition == crate::managers::Condition::Running;
+    if settled && is_same_process(change, now) && !(keeps_process || change.asked == Act::Reload.word()) {
         return Err("its process is the one from before");
     }
     if circumstance == Circumstance::FirstDeploy {
@@ -233,6 +234,7 @@ mod tests {
             process: Some(Identity { pid, start_ticks: 1 }),
             ..State::default()
         };
+        let stopping = |pid| State { condition: Condition::Stopping, ..up(pid) };
         let down = || State { condition: Condition::Stopped, ..State::default() };
         for (asked, outcome, was_stopped, now, circumstance, act) in [
             ("restart", Restarted, false, up(11), Usual, Some(Act::Restart)),
@@ -241,6 +243,7 @@ mod tests {
             ("restart", Failed, false, up(10), Usual, None),
             ("restart", InHand, false, up(10), Usual, None),
             ("restart", InHand, false, down(), Usual, Some(Act::Start)),
+            ("restart", Failed, false, stopping(10), Usual, Some(Act::Restart)),
             ("restart", Started, true, up(11), Usual, Some(Act::Stop)),
             ("restart", Started, true, down(), Usual, None),
             ("reload", RestartOutcome::Reloaded, false, up(10), Usual, Some(Act::Reload)),

@@ -39,7 +39,7 @@ fn run(label: &str, argv: &[String], deadline: Instant) -> Result<Ended> {
 
 /// A duration for people: whole seconds where there are any.
 pub(super) fn readable(duration: Duration) -> String {
-    match duration.as_secs() {
+    match (duration + Duration::from_millis(500)).as_secs() {
         0 => format!("{} ms", duration.as_millis()),
         seconds => format!("{seconds} s"),
     }

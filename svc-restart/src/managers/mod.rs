@@ -6,6 +6,7 @@
 mod ask;
 pub(crate) mod compose;
 pub(crate) mod exec;
+mod handover;
 pub(crate) mod signal;
 pub(crate) mod supervisor;
 pub(crate) mod systemd;
