@@ -22,6 +22,20 @@ pub(crate) struct Author {
     pub(crate) at: SystemTime,
 }
 
+/// What the history keeps of a release beside its name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Papers {
+    seq: Option<u64>,
+    digest: Option<String>,
+}
+
+impl Papers {
+    /// Those of a release of ours.
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        Self { seq: Some(manifest.seq), digest: Some(manifest.digest.clone()) }
+    }
+}
+
 impl Author {
     /// This pipe, at the time it began.
     pub(crate) fn of(pipe: &Pipe, reason: Option<String>) -> Self {
@@ -29,14 +43,14 @@ impl Author {
         Self { pipe: record.pipe.clone(), reason, stages: StageTime::of(record), at: pipe.now() }
     }
 
-    fn change(&self, link: &Name, from: Option<ReleaseId>, to: &Manifest, target: &Target) -> Change {
+    fn change(&self, link: &Name, from: Option<ReleaseId>, to: &Papers, target: &Target) -> Change {
         Change {
             pipe: self.pipe.clone(),
             link: link.clone(),
             from,
-            to: to.id.clone(),
-            to_seq: Some(to.seq),
-            digest: Some(to.digest.clone()),
+            to: target.release.clone(),
+            to_seq: to.seq,
+            digest: to.digest.clone(),
             target: target.text().display().to_string(),
             reason: self.reason.clone(),
             stages: self.stages.clone(),
@@ -46,18 +60,18 @@ impl Author {
 
     /// The change that a verdict on `judged` is, in the history of `link`.
     pub(crate) fn verdict(&self, link: &Name, judged: &Manifest) -> Change {
-        self.change(link, None, judged, &Target::release(judged.id.clone()))
+        self.change(link, None, &Papers::of(judged), &Target::release(judged.id.clone()))
     }
 }
 
-/// Replaces `link`, which names `from`, by one to `target`, a release with the manifest `to`: the intent, the link, the
-/// end of the intent, each durable before the next. An error of status 1 means that the link is as it was.
+/// Replaces `link`, which names `from`, by one to `target`, a release with the papers `to`: the intent, the link, the
+/// end of the intent; durable when it returns. An error of status 1 means that the link is as it was.
 pub(crate) fn replace(
     lock: &Lock<'_>,
     author: &Author,
     link: &Name,
     from: Option<ReleaseId>,
-    to: &Manifest,
+    to: &Papers,
     target: &Target,
 ) -> anyhow::Result<()> {
     let intent = history::intent(lock, author.change(link, from, to, target))?;

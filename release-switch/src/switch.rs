@@ -1,15 +1,17 @@
 //! A switch from its record to its section: reads, decides, applies.
 
+use std::path::Path;
+
 use anyhow::bail;
 use dir::Name;
 use record::sections::SwitchSection;
 use record::{Exit, Failure, Pipe, RootDir, RunFile};
 use store::{History, Manifest, ReleaseId, Root, history, link};
 
-use crate::apply::{self, Author};
+use crate::apply::{self, Author, Papers};
 use crate::cli::{Switch, Target};
 use crate::plan::{self, Plan, Situation};
-use crate::read;
+use crate::{read, undo};
 
 /// Replaces the link as it is asked for, or only plans that.
 pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> anyhow::Result<()> {
@@ -17,7 +19,12 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
     let (path, link) = (pipe.root_path()?, pipe.link()?);
     link::check_name(&link)?;
     let allow = pipe.options().allow_network_fs;
-    let root = Root::open(&path, allow)?;
+    let root = match Root::open(&path, allow) {
+        Err(e) if pipe.dry_run() && pipe.has_input() && undo::is_no_root(&e) => {
+            return first_of_all(pipe, &path, &link);
+        }
+        opened => opened?,
+    };
     pipe.enter(RootDir::open(&path, allow)?);
     if pipe.dry_run() {
         let history = History::read(&root)?;
@@ -52,7 +59,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
                 // Before the link: killed in between, a second rollback must not come back to this one.
                 history::bad(&lock, author.verdict(&link, &manifest))?;
             }
-            let replaced = apply::replace(&lock, &author, &link, plan.from.clone(), &to, &plan.to);
+            let replaced = apply::replace(&lock, &author, &link, plan.from.clone(), &Papers::of(&to), &plan.to);
             if replaced.as_ref().err().is_none_or(is_done) {
                 pipe.changed();
             }
@@ -61,6 +68,16 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
         plan
     };
     report(pipe, &root, &link, &plan, asked);
+    Ok(())
+}
+
+/// A dry run's plan where release-mk has yet to make the root.
+fn first_of_all(pipe: &mut Pipe, root: &Path, link: &Name) -> anyhow::Result<()> {
+    let to = pipe.record().release.as_ref().map(|release| release.id.clone());
+    let path = root.join(link).display().to_string();
+    pipe.set_section(&SwitchSection { link: Some(path.clone()), to: to.clone(), ..SwitchSection::default() });
+    pipe.plan("switch", path, to.map(|to| format!("from nothing to {to}")));
+    pipe.changed();
     Ok(())
 }
 

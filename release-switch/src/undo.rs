@@ -1,12 +1,13 @@
 //! `--undo` behind a failed record: takes back what this pipe switched, and nothing else.
 
 use anyhow::Context;
-use dir::Name;
+use dir::{Kind, Name};
 use record::sections::{SwitchLink, SwitchOutcome, SwitchSection};
 use record::{Blame, Exit, Failure, Pipe, RootDir};
+use store::link::Target;
 use store::{History, Lock, Manifest, ReleaseId, Root, Verdict, history, link};
 
-use crate::apply::{self, Author};
+use crate::apply::{self, Author, Papers};
 use crate::back::{Back, back, links_of};
 use crate::read;
 
@@ -61,7 +62,8 @@ pub(crate) fn undo(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn is_no_root(error: &anyhow::Error) -> bool {
+/// Whether the error says that there is no root yet.
+pub(crate) fn is_no_root(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<Failure>())
@@ -102,16 +104,12 @@ fn condemned(pipe: &Pipe, root: &Root, history: &History, switched: bool) -> any
 fn restore(pipe: &mut Pipe, lock: &Lock<'_>, author: &Author, name: &Name, back: &Back) -> anyhow::Result<()> {
     match back {
         Back::Restore { from, to, to_seq } => {
-            let gone = || {
+            let papers = papers(lock, to, *to_seq)?.with_context(|| {
                 let message = format!("{name} cannot go back to {}: it is not there any more", to.release);
                 Failure::new(Exit::UndoFailed, "switch.no_release", message)
                     .hint("release-ls shows what is there; release-switch --to ID takes one")
-            };
-            let manifest = read::whole(lock, &to.release)?.with_context(gone)?;
-            if to_seq.is_some_and(|seq| seq != manifest.seq) {
-                return Err(gone().into());
-            }
-            apply::replace(lock, author, name, Some(from.clone()), &manifest, to)?;
+            })?;
+            apply::replace(lock, author, name, Some(from.clone()), &papers, to)?;
             pipe.changed();
             pipe.say(format!("{name} is back: {from} -> {}", to.release));
         }
@@ -126,6 +124,16 @@ fn restore(pipe: &mut Pipe, lock: &Lock<'_>, author: &Author, name: &Name, back:
         }
     }
     Ok(())
+}
+
+/// The papers of what a link goes back to; `None` when that is not there any more. A tree of another tool has none, but
+/// it was live before this pipe, so it is good enough to go back to.
+fn papers(root: &Root, to: &Target, seq: Option<u64>) -> anyhow::Result<Option<Papers>> {
+    let Some(seq) = seq else {
+        let is_there = root.releases().stat_if_there(&to.release)?.is_some_and(|stat| stat.kind() == Kind::Directory);
+        return Ok(is_there.then(Papers::default));
+    };
+    Ok(read::whole(root, &to.release)?.filter(|manifest| manifest.seq == seq).map(|manifest| Papers::of(&manifest)))
 }
 
 fn section(root: &Root, task: &Task) -> SwitchSection {

@@ -7,7 +7,7 @@ use record::{Exit, Failure, Pipe, RootDir};
 use store::{History, Manifest, ReleaseId, Root, Verdict, history, link};
 
 use crate::apply::Author;
-use crate::read;
+use crate::{read, undo};
 
 /// `--undo` behind a good record: the pipe came through, so its release is good. Done twice is done once; what goes
 /// wrong is a warning, for the deploy itself is done.
@@ -23,6 +23,8 @@ pub(crate) fn came_through(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Res
     }
     match mark(pipe, reason) {
         Ok(_) => Ok(()),
+        // A dry run of the first deploy: the root is yet to be made.
+        Err(error) if pipe.dry_run() && undo::is_no_root(&error) => Ok(()),
         Err(error) => {
             pipe.warn("switch.not_marked", format!("the release is not marked good: {error:#}"));
             Ok(())
@@ -69,6 +71,9 @@ fn mark(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<Option<ReleaseI
 
 fn to_mark(pipe: &Pipe, root: &Root, history: &History, link: &Name) -> anyhow::Result<Option<Manifest>> {
     let Some(live) = link::read(root, link)?.link(root, link)?.and_then(|state| state.release) else {
+        if pipe.has_input() {
+            return Ok(None);
+        }
         bail!(Failure::new(Exit::NoCandidate, "switch.no_release", format!("{link} names no release")));
     };
     let asked = pipe.record().release.as_ref().map(|release| release.id.as_str());
