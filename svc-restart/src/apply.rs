@@ -207,7 +207,8 @@ impl Run<'_> {
     /// What the `after` hook is told of an instance: its outcome, where `failed` means that it does not serve
     /// or that nobody let it pass, so that the hook decides whether it goes back into the balancer.
     fn told(&mut self, number: usize, step: &Step) -> &'static str {
-        match self.entry(&step.instance).outcome {
+        let outcome = self.entry(&step.instance).outcome;
+        match outcome {
             RestartOutcome::Failed | RestartOutcome::InHand => {
                 // An order that was refused leaves the old process at work, and an undo will find nothing to do.
                 let now = self.service.manager.state(&step.instance).unwrap_or_default();
@@ -218,9 +219,9 @@ impl Run<'_> {
                     RestartOutcome::Failed
                 })
             }
-            outcome @ (RestartOutcome::Untouched | RestartOutcome::Skipped) => word(outcome),
+            RestartOutcome::Untouched | RestartOutcome::Skipped => word(outcome),
             _ if !self.was_let_pass(number, step) => word(RestartOutcome::Failed),
-            outcome => word(outcome),
+            _ => word(outcome),
         }
     }
 
