@@ -6,6 +6,9 @@ mod clock_check;
 mod collect;
 mod delete;
 mod in_use;
+#[cfg(test)]
+mod laws;
+mod lived;
 mod plan;
 mod retention;
 

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use record::clock::parse_rfc3339;
-use store::history::Kind;
-use store::{History, Inventory, Manifest, PinState, ReleaseId, Verdict};
+use store::{Inventory, Manifest, PinState, ReleaseId, Verdict};
+
+use crate::lived::{Beginning, Lived};
 
 /// What is kept, beyond what always is.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ pub(crate) fn judge<'i>(
     in_use: &InUse,
     now: SystemTime,
 ) -> Vec<(&'i Manifest, Vec<Reason>)> {
-    let rules = Rules { inventory, policy, in_use, now, beginning: Beginning::of(&inventory.history) };
+    let rules = Rules { inventory, policy, in_use, now, lived: Lived::of(&inventory.history) };
     let mut judged: Vec<(&Manifest, Vec<Reason>)> = inventory.releases.iter().map(|m| (m, rules.apply(m))).collect();
     let named = rules.by_name();
     let newest = rules.newest();
@@ -89,34 +90,12 @@ impl Reason {
     }
 }
 
-/// How far back the history proves anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beginning {
-    /// It begins with the first switch ever: what it does not name was never live.
-    Whole,
-    /// It begins with a link that was there already, so others may have been live before.
-    At(Option<SystemTime>),
-    /// There is none: anything may have been live until now.
-    Lost,
-}
-
-impl Beginning {
-    fn of(history: &History) -> Self {
-        match history.entries().first() {
-            _ if !history.exists => Self::Lost,
-            None => Self::Lost,
-            Some(first) if first.kind == Kind::Found || first.from.is_some() => Self::At(parse_rfc3339(&first.at)),
-            Some(_) => Self::Whole,
-        }
-    }
-}
-
 struct Rules<'r> {
     inventory: &'r Inventory,
     policy: &'r Policy,
     in_use: &'r InUse,
     now: SystemTime,
-    beginning: Beginning,
+    lived: Lived<'r>,
 }
 
 impl Rules<'_> {
@@ -148,14 +127,14 @@ impl Rules<'_> {
     fn age(&self, manifest: &Manifest) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let made = parse_rfc3339(&manifest.created_at);
-        let since = self.last_live(manifest).map_or(made, |stopped| stopped.max(made));
+        let since = self.lived.last(manifest).map_or(made, |stopped| stopped.max(made));
         if let Some(young) = self.policy.keep_young
             && self.is_younger(since, young)
         {
             let days = young.as_secs() / 86_400;
             reasons.push(Reason::new("young", format!("made, or live, less than {days} days ago")));
         }
-        if !self.may_have_been_live(manifest) && self.is_younger(made, self.policy.keep_unused) {
+        if !self.lived.perhaps(manifest) && self.is_younger(made, self.policy.keep_unused) {
             let unused = humantime(self.policy.keep_unused);
             reasons.push(Reason::new("unused", format!("never live yet, and made less than {unused} ago")));
         }
@@ -169,52 +148,21 @@ impl Rules<'_> {
         if unseen > 0 && self.policy.strict {
             reasons.push(Reason::new("unseen", format!("--strict, and {unseen} processes may not be looked at")));
         } else if unseen > 0
-            && self.may_have_been_live(manifest)
-            && self.is_younger(self.last_live(manifest).flatten(), FOR_UNSEEN)
+            && self.lived.perhaps(manifest)
+            && self.is_younger(self.lived.last(manifest).flatten(), FOR_UNSEEN)
         {
             let detail = format!("live less than a day ago, and {unseen} processes may not be looked at");
             reasons.push(Reason::new("unseen", detail));
         }
-        if !self.is_in_history(manifest) {
-            match self.beginning {
-                Beginning::Lost => reasons.push(Reason::new("unproven", "no history says when it was live")),
-                Beginning::At(began)
-                    if self.may_have_been_live(manifest) && self.is_younger(began, self.policy.keep_unused) =>
-                {
-                    reasons.push(Reason::new("unproven", "the history begins after it was made, and lately"));
-                }
-                _ => {}
+        match self.lived.beginning() {
+            _ if self.lived.surely(manifest) => {}
+            Beginning::Lost => reasons.push(Reason::new("unproven", "no history says when it was live")),
+            Beginning::At(began) if self.lived.perhaps(manifest) && self.is_younger(began, self.policy.keep_unused) => {
+                reasons.push(Reason::new("unproven", "the history begins after it was made, and lately"));
             }
+            _ => {}
         }
         reasons
-    }
-
-    /// When it was live last: `None` if it never was, `Some(None)` if that is not known or it still is.
-    fn last_live(&self, manifest: &Manifest) -> Option<Option<SystemTime>> {
-        match self.beginning {
-            _ if self.is_in_history(manifest) => Some(self.inventory.history.stopped_at(manifest.seq)),
-            // What was live before the history began had stopped when it began.
-            Beginning::At(began) if self.may_have_been_live(manifest) => Some(began),
-            Beginning::Lost => Some(None),
-            _ => None,
-        }
-    }
-
-    fn may_have_been_live(&self, manifest: &Manifest) -> bool {
-        let made_before = |began: Option<SystemTime>| match (parse_rfc3339(&manifest.created_at), began) {
-            (Some(made), Some(began)) => made <= began,
-            _ => true,
-        };
-        self.is_in_history(manifest)
-            || match self.beginning {
-                Beginning::Whole => false,
-                Beginning::At(began) => made_before(began),
-                Beginning::Lost => true,
-            }
-    }
-
-    fn is_in_history(&self, manifest: &Manifest) -> bool {
-        self.inventory.history.verdict(manifest.seq) != Verdict::Never
     }
 
     /// Whether less than `limit` has passed since then; a date that is not known or lies ahead is young.
@@ -247,15 +195,16 @@ impl Rules<'_> {
                 name(id, Reason::new("intent", format!("{} is being switched", intent.link)));
             }
         }
-        let run = inventory.run.iter().flat_map(named_by_run);
-        run.for_each(|id| name(&id, Reason::new("run", "the last pipe was about it")));
+        for (id, detail) in inventory.run.iter().flat_map(named_by_run) {
+            name(&id, Reason::new("run", detail));
+        }
         named
     }
 
     /// The newest good ones, and the newest that were live and are not known to be bad.
     fn newest(&self) -> BTreeMap<u64, Vec<Reason>> {
         let verdict = |manifest: &&Manifest| match self.inventory.history.verdict(manifest.seq) {
-            Verdict::Never if self.may_have_been_live(manifest) => Verdict::Done,
+            Verdict::Never if self.lived.perhaps(manifest) => Verdict::Done,
             known => known,
         };
         let newest_first = || self.inventory.releases.iter().rev();
@@ -279,12 +228,12 @@ impl Rules<'_> {
 }
 
 /// The release of the last pipe, and what that pipe would switch back to.
-fn named_by_run(run: &record::Record) -> Vec<ReleaseId> {
-    let release = run.release.as_ref().map(|release| release.id.as_str());
-    let switched = run.stages.iter().filter(|stage| stage.tool == "release-switch");
+fn named_by_run(run: &record::Record) -> Vec<(ReleaseId, &'static str)> {
+    let release = run.release.iter().map(|release| (release.id.as_str(), "the last pipe is about it"));
+    let switched = run.stages.iter().filter(|stage| stage.tool == "release-switch" && !stage.undo);
     let from = switched.filter_map(|stage| stage.rest.get("from")?.as_str());
-    let ids: BTreeSet<&str> = release.into_iter().chain(from).collect();
-    ids.into_iter().filter_map(|id| ReleaseId::new(id).ok()).collect()
+    let named = release.chain(from.map(|id| (id, "the last pipe would go back to it")));
+    named.filter_map(|(id, why)| Some((ReleaseId::new(id).ok()?, why))).collect()
 }
 
 fn humantime(duration: Duration) -> String {
