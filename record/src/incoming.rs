@@ -33,7 +33,10 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
     }
     let waiting = || output::say(tool.name, "waiting for a record on stdin, which is a socket; to run alone add -n");
     let bytes = input::read(kind, std::io::stdout().as_fd(), waiting)?;
-    let record = if bytes.is_empty() { died(role, options)? } else { json::parse(&bytes)? };
+    let mut record = if bytes.is_empty() { died(role, options)? } else { json::parse(&bytes)? };
+    if role == Role::Undoes && knows_nothing_before(&record) {
+        record = continued(options, record)?;
+    }
     if record.host != host::host_name() {
         bail!(
             Failure::new(
@@ -63,15 +66,7 @@ fn died(role: Role, options: &Options) -> anyhow::Result<Record> {
     if role != Role::Undoes {
         bail!(refusal);
     }
-    let Some(path) = options.root.clone().or_else(|| std::env::var_os("CUTOVER_ROOT").map(Into::into)) else {
-        bail!(refusal);
-    };
-    let root = RootDir::open(&path, options.allow_network_fs)?;
-    let Some(lock) = DeployLock::inherited(&root)? else { bail!(refusal) };
-    let Some(mut record) = RunFile::of(&root)?.read()? else { bail!(refusal) };
-    if lock.deploy().is_none() || record.deploy.as_deref() != lock.deploy() || is_settled(&record) {
-        bail!(refusal);
-    }
+    let Some(mut record) = of_this_deploy(options)? else { bail!(refusal) };
     if record.ok && !record.held {
         let last = record.stages.last().map_or_else(|| "a stage".to_owned(), |stage| stage.tool.clone());
         record.ok = false;
@@ -89,4 +84,37 @@ fn died(role: Role, options: &Options) -> anyhow::Result<Record> {
         });
     }
     Ok(record)
+}
+
+/// Whether the record was begun by an acting stage that refused what it got: the stage before it was killed, and
+/// nothing of the pipe reached it.
+fn knows_nothing_before(record: &Record) -> bool {
+    let refused = record.error.as_ref().is_some_and(|error| {
+        error.exit == Exit::EmptyInput.code() || error.exit == Exit::InvalidInput.code()
+    });
+    refused && record.root.is_none() && record.stages.iter().all(|stage| !stage.ok)
+}
+
+/// Under release-lock, the pipe that `run.json` knows, ended by the refusal of a later stage; else the refusal alone.
+fn continued(options: &Options, refusal: Record) -> anyhow::Result<Record> {
+    Ok(match of_this_deploy(options)? {
+        Some(known) if !known.held => {
+            let mut stages = known.stages;
+            stages.extend(refusal.stages);
+            Record { ok: false, error: refusal.error, stages, ..known }
+        }
+        _ => refusal,
+    })
+}
+
+/// The record in `run.json`, if it is of the deploy this process runs under and nobody is through with it.
+fn of_this_deploy(options: &Options) -> anyhow::Result<Option<Record>> {
+    let Some(path) = options.root.clone().or_else(|| std::env::var_os("CUTOVER_ROOT").map(Into::into)) else {
+        return Ok(None);
+    };
+    let root = RootDir::open(&path, options.allow_network_fs)?;
+    let Some(lock) = DeployLock::inherited(&root)? else { return Ok(None) };
+    let Some(record) = RunFile::of(&root)?.read()? else { return Ok(None) };
+    let of_this = lock.deploy().is_some() && record.deploy.as_deref() == lock.deploy() && !is_settled(&record);
+    Ok(of_this.then_some(record))
 }
