@@ -55,19 +55,20 @@ impl Supervisor {
         let arguments = [Value::Text(instance.to_string()), Value::Boolean(true)];
         match self.order("supervisor.startProcess", &arguments, deadline)? {
             None => Ok(()),
-            // ABNORMAL_TERMINATION: it ran and ended before it counted as started.
-            Some((40, _)) => {
-                bail!(
+            // ABNORMAL_TERMINATION, and SPAWN_ERROR of a program that could be run and ended at once.
+            Some((40 | 50, text)) => match self.state(instance)?.condition {
+                Condition::Failed(down) if down.fault == Fault::Release => bail!(
                     Failure::new(
                         Exit::Unhealthy,
                         "restart.down",
-                        format!("{instance} did not stay up: it ended too quickly")
+                        format!("{instance} did not stay up: {}", down.reason)
                     )
                     .hint(format!("supervisorctl tail {instance} stderr"))
                     .blame_release()
-                )
-            }
-            // SPAWN_ERROR, NO_FILE, NOT_EXECUTABLE: the command itself could not be run.
+                ),
+                _ => bail!(refused(format!("supervisor did not start {instance}: {text}"))),
+            },
+            // NO_FILE, NOT_EXECUTABLE: the command itself could not be run.
             Some((_, text)) => bail!(refused(format!("supervisor did not start {instance}: {text}"))),
         }
     }
