@@ -176,8 +176,9 @@ impl Dir {
     pub fn read_file(&self, name: impl AsRef<OsStr>, limit: u64) -> Result<Vec<u8>> {
         let name = name.as_ref();
         let file = self.open_file(name, OFlag::O_RDONLY, 0)?;
-        self.refuse_irregular(&file, name)?;
-        let mut bytes = Vec::new();
+        let size = self.refuse_irregular(&file, name)?.size();
+        // One byte more than the file has, so that a second read finds its end without growing the buffer.
+        let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
         file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::from_io("read", self.path.join(name), &e))?;
         if bytes.len() as u64 > limit {
             return Err(self.error("read", name, Errno::EFBIG));
@@ -260,9 +261,13 @@ impl Dir {
         Error::new(verb, &self.path, errno)
     }
 
-    fn refuse_irregular(&self, file: &File, name: &OsStr) -> Result<()> {
+    fn refuse_irregular(&self, file: &File, name: &OsStr) -> Result<Stat> {
         let stat = fstat(file).map(Stat).map_err(|e| self.error("look at", name, e))?;
-        if stat.kind() == Kind::File { Ok(()) } else { Err(self.error("open as a regular file", name, Errno::EINVAL)) }
+        if stat.kind() == Kind::File {
+            Ok(stat)
+        } else {
+            Err(self.error("open as a regular file", name, Errno::EINVAL))
+        }
     }
 }
 

@@ -37,10 +37,14 @@ impl Owner {
         let field = |line: &str, at: usize| line.split(':').nth(at).unwrap_or_default().to_owned();
         let number = |line: &str, at: usize| field(line, at).parse::<u32>().ok();
         let own_name = users.lines().find(|line| number(line, 2) == Some(self.uid)).map(|line| field(line, 0));
-        let primary = users.lines().filter(|line| number(line, 3) == Some(self.gid)).any(|line| number(line, 2) != Some(self.uid));
+        let primary = users
+            .lines()
+            .filter(|line| number(line, 3) == Some(self.gid))
+            .any(|line| number(line, 2) != Some(self.uid));
         let Some(group) = groups.lines().find(|line| number(line, 2) == Some(self.gid)) else { return true };
         let members = field(group, 3);
-        primary || members.split(',').map(str::trim).any(|member| !member.is_empty() && Some(member) != own_name.as_deref())
+        primary
+            || members.split(',').map(str::trim).any(|member| !member.is_empty() && Some(member) != own_name.as_deref())
     }
 
     /// Whether this process is uid 0 and the root is somebody else's.

@@ -119,7 +119,8 @@ fn verified(
 fn verified_lines(answer: &LsVerified) -> Vec<String> {
     let (size, took) = (text::size(answer.hashed_bytes), text::seconds(answer.elapsed_ms));
     let head = if answer.ok {
-        format!("ok       {}  {} entries, {size} hashed in {took}", answer.id, answer.files)
+        let entries = if answer.files == 1 { "entry" } else { "entries" };
+        format!("ok       {}  {} {entries}, {size} hashed in {took}", answer.id, answer.files)
     } else {
         format!("DIFFERS  {}  in {} places", answer.id, answer.differences.len())
     };

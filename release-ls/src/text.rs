@@ -13,6 +13,8 @@ pub(crate) enum Clock {
     Local(TimeZone),
     /// In UTC, as it stands in data.
     Utc,
+    /// In UTC, to the minute, where the page says that it is UTC.
+    Page,
 }
 
 impl Clock {
@@ -25,6 +27,7 @@ impl Clock {
     pub(crate) fn show(&self, rfc3339: &str) -> String {
         match (self, rfc3339.parse::<Timestamp>()) {
             (Self::Local(zone), Ok(at)) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
+            (Self::Page, Ok(at)) => at.strftime("%Y-%m-%d %H:%M").to_string(),
             _ => rfc3339.to_owned(),
         }
     }

@@ -49,9 +49,9 @@ pub struct Inventory {
 /// Reads `root`. Never follows a link, takes no lock, writes nothing.
 pub fn read(root: &Root) -> anyhow::Result<Inventory> {
     std::thread::scope(|scope| {
-        let history = scope.spawn(|| History::read(root));
-        let rest = read_rest(root)?;
-        let history = history.join().map_err(|_| anyhow!("read the history"))??;
+        let rest = scope.spawn(|| read_rest(root));
+        let history = History::read(root)?;
+        let rest = rest.join().map_err(|_| anyhow!("read the root"))??;
         Ok(with_history(rest, history))
     })
 }

@@ -83,7 +83,7 @@ fn row(page: &mut String, release: &LsRelease, spans: &[&LsActivation], scale: &
     line(
         page,
         &format!(
-            "<tr><td>{}<td class=i>{}<td class=w>{}<td class=l>{live}<td class=r{took}<td class=r>{}{}<td>{}<td>{}<td class=n>{}",
+            "<tr><td>{}<td class=i>{}<td class=w>{}<td class=l>{live}<td class=r{took}<td class=r>{}{}<td class=w>{}<td class=w>{}<td class=n>{}",
             badges(release),
             safe(&release.id),
             minute(&release.created_at),
@@ -91,7 +91,7 @@ fn row(page: &mut String, release: &LsRelease, spans: &[&LsActivation], scale: &
             bar(release.size_bytes, most.bytes),
             safe(&text::cut(&source(release), 32)),
             safe(release.by.as_deref().unwrap_or("")),
-            safe(&text::cut(&note(release, &Clock::Utc), 200)),
+            safe(&text::cut(&note(release, &Clock::Page), 200)),
         ),
     );
 }
