@@ -56,18 +56,21 @@ impl Supervisor {
         match self.order("supervisor.startProcess", &arguments, deadline)? {
             None => Ok(()),
             // ABNORMAL_TERMINATION, and SPAWN_ERROR of a program that could be run and ended at once.
-            Some((40 | 50, text)) => match self.state(instance)?.condition {
-                Condition::Failed(down) if down.fault == Fault::Release => bail!(
+            Some((40 | 50, text)) => {
+                let info = self.info(instance)?;
+                if !ended_by_itself(&info) {
+                    bail!(refused(format!("supervisor did not start {instance}: {text}")));
+                }
+                bail!(
                     Failure::new(
                         Exit::Unhealthy,
                         "restart.down",
-                        format!("{instance} did not stay up: {}", down.reason)
+                        format!("{instance} did not stay up: it ended at once")
                     )
                     .hint(format!("supervisorctl tail {instance} stderr"))
                     .blame_release()
-                ),
-                _ => bail!(refused(format!("supervisor did not start {instance}: {text}"))),
-            },
+                )
+            }
             // NO_FILE, NOT_EXECUTABLE: the command itself could not be run.
             Some((_, text)) => bail!(refused(format!("supervisor did not start {instance}: {text}"))),
         }
@@ -151,6 +154,12 @@ impl Manager for Supervisor {
         // It was waited for as long as `startsecs` says.
         Duration::ZERO
     }
+}
+
+/// Whether the program ran and ended; else it could not be run at all.
+fn ended_by_itself(info: &Value) -> bool {
+    let why = info.text("spawnerr");
+    why.is_empty() || why.to_ascii_lowercase().contains("exited too quickly")
 }
 
 fn condition(info: &Value) -> Condition {
