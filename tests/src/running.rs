@@ -82,6 +82,14 @@ impl Running {
         found
     }
 
+    /// Waits until members of the group that run this program handle TERM; returns all of them. Before that, right
+    /// after its start, a program is not yet itself.
+    pub fn awake(&self, program: &str) -> Vec<Pid> {
+        let pids = self.pids_of(program);
+        until(&format!("{program} handles signals"), || pids.iter().all(|pid| handles_term(*pid)));
+        pids
+    }
+
     /// Waits until a file is there; a story's way to know how far a pipe has come.
     pub fn reaches(&self, path: impl AsRef<std::path::Path>) -> &Self {
         let path = path.as_ref();
@@ -151,6 +159,14 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Whether a process catches or ignores TERM, or has ended.
+fn handles_term(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let masks = status.lines().filter_map(|line| line.strip_prefix("SigCgt:").or(line.strip_prefix("SigIgn:")));
+    let mut masks = masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).peekable();
+    masks.peek().is_none() || masks.any(|mask| mask & 1 << (Signal::SIGTERM as u64 - 1) != 0)
 }
 
 /// The living members of a process group with the names of their programs. A zombie has ended.

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
 /// Ends the story here and counts it as skipped, with the reason.
 #[macro_export]
@@ -39,4 +40,21 @@ pub fn has(program: &str) -> bool {
 /// Whether the tests run as root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// Whether a command can be run and succeeds.
+pub fn succeeds(words: &[&str]) -> bool {
+    let mut command = std::process::Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Whether every process may be looked at: what it runs, where it is, what it has open.
+pub fn sees_all_processes() -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbered = processes.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
+    numbered.into_iter().all(|process| {
+        let denied = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        !std::fs::read_link(process.path().join("cwd")).is_err_and(denied)
+    })
 }

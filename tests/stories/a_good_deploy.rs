@@ -1,7 +1,7 @@
 //! All is well: every stage does its part, in plain `dash`, and the record tells all of it.
 
-use stories::Shop;
 use stories::services::{deploy, restart};
+use stories::{Shop, skip};
 
 #[test]
 fn a_good_deploy_exits_0_with_a_record_of_all_stages() {
@@ -70,13 +70,16 @@ fn it_is_the_same_with_pipefail_in_bash() {
 }
 
 #[test]
-fn five_releases_stay_and_the_sixth_before_goes() {
+fn as_many_releases_stay_as_were_asked_for() {
     let shop = Shop::new();
     shop.source("v1");
     let mut ids = Vec::new();
     for _ in 0..8 {
         let script = "release-mk --root $ROOT --from v1 | release-switch | release-switch --undo | release-gc --keep 3";
-        ids.push(shop.pipe(script).run().exits(0).record().id().to_owned());
+        let Some(pipe) = shop.pipe(script).seeing_all_processes() else {
+            skip!("there are processes here that may not be looked at");
+        };
+        ids.push(pipe.run().exits(0).record().id().to_owned());
     }
     let mut kept = ids.split_off(5);
     kept.sort();

@@ -55,7 +55,10 @@ fn an_interrupt_of_the_build_leaves_nothing_behind() {
             shop.write(&format!("v2/f{n}"), &"x".repeat(10_000));
         }
         let running = shop.pipe(trapped(&deploy("v2"))).start();
-        running.pids_of("release-mk");
+        // All stages are awake, so that none of them dies of the signal without a word.
+        for tool in ["release-mk", "release-switch", "svc-restart", "release-gc"] {
+            running.awake(tool);
+        }
         std::thread::sleep(Duration::from_millis(at as u64 * 3));
         running.signal_all(signal);
         let run = running.wait();
@@ -124,7 +127,7 @@ fn a_stage_that_waits_for_its_record_ignores_signals() {
     let script = "until [ -e go ]; do sleep 0.01; done | cat; release-mk --root $ROOT --from v1";
     let running =
         shop.pipe(format!("{{ trap : INT TERM HUP; {script}; }} | release-switch | release-switch --undo")).start();
-    let waiting = running.pids_of("release-switch");
+    let waiting = running.awake("release-switch");
     for signal in SIGNALS {
         for pid in &waiting {
             nix::sys::signal::kill(*pid, signal).expect("send a signal");

@@ -89,7 +89,7 @@ fn a_wrong_command_line_exits_2_and_prints_nothing() {
         "svc-health -n",
         "svc-health http://127.0.0.1:1/ --wait soon -n",
         "release-lock --root $ROOT",
-        "svc-restart --via exec --command 'restart=true {nonsense}' shop@1 -n",
+        "svc-restart --via exec --command 'restart=true {idle}' shop@1 -n",
     ] {
         let run = shop.pipe(line).run();
         run.exits(2).prints_nothing();

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, pidfd_open};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -101,13 +103,15 @@ impl Instance {
 
     fn stop(&self) {
         let Some(pid) = self.pid() else { return };
-        let _ = kill(pid, Signal::SIGTERM);
-        let started = Instant::now();
-        while runs(pid.as_raw()) {
-            if started.elapsed() > Duration::from_secs(5) {
-                let _ = kill(pid, Signal::SIGKILL);
+        // The first thread may be a zombie while others still hold the port; a pidfd knows when all have ended.
+        let number = rustix::process::Pid::from_raw(pid.as_raw()).expect("a pid");
+        let Ok(ended) = pidfd_open(number, PidfdFlags::empty()) else { return };
+        let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            let _ = kill(pid, signal);
+            if poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&patience)).is_ok_and(|ready| ready > 0) {
+                break;
             }
-            thread::sleep(Duration::from_millis(1));
         }
         let _ = fs::remove_file(self.file("pid"));
     }
