@@ -74,7 +74,9 @@ fn exchange(mut stream: impl Read + Write, text: &str) -> std::io::Result<Vec<u8
 fn parse(bytes: &[u8]) -> anyhow::Result<Answer> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(length) = head.parse(bytes).context("understand the answer")? else {
+    let httparse::Status::Complete(length) =
+        head.parse(bytes).map_err(|error| anyhow::anyhow!("understand the answer: {error}"))?
+    else {
         bail!("the answer ends in its head");
     };
     let etag = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("etag"));
