@@ -4,7 +4,7 @@
 //! the record, but its line in the history.
 
 use dir::Name;
-use store::history::Entry;
+use store::history::{Entry, Kind};
 use store::link::{LinkState, Target};
 use store::{History, ReleaseId};
 
@@ -86,7 +86,7 @@ pub(crate) fn back(history: &History, link: &Name, now: Option<&LinkState>, pipe
 }
 
 fn is_of(entry: &Entry, pipe: &str) -> bool {
-    entry.is_activation() && entry.pipe.as_deref() == Some(pipe)
+    entry.kind == Kind::Done && entry.pipe.as_deref() == Some(pipe)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::pattern::Pattern;
 #[command(
     name = "release-switch",
     version,
-    group = ArgGroup::new("what").args(["to", "rollback", "good", "undo"]),
+    group = ArgGroup::new("what").args(["to", "rollback", "good", "undo", "adopt"]),
     before_help = "\
 Examples:
   release-mk --root /srv/shop --from build/ | release-switch
@@ -31,6 +31,9 @@ struct Cli {
     /// Behind a failed record put back what this pipe switched; behind a good one mark the release good
     #[arg(long, conflicts_with_all = ["expect", "link_path", "supersede", "no_record"])]
     undo: bool,
+    /// Take over a layout that Capistrano, Deployer or commcare-cloud made: write manifests and history for what is there
+    #[arg(long, conflicts_with_all = ["expect", "link_path", "supersede"])]
+    adopt: bool,
     /// Do it only if the link names this release now
     #[arg(long, value_name = "ID")]
     expect: Option<ReleaseId>,
@@ -67,6 +70,8 @@ pub(crate) enum What {
     Good,
     /// Take a failed pipe back.
     Undo,
+    /// Write manifests and history for what another tool made.
+    Adopt,
 }
 
 /// How to replace the link.
@@ -97,7 +102,7 @@ impl Request {
     /// How this run takes part in a pipe.
     pub(crate) fn role(&self) -> Role {
         match &self.what {
-            What::Switch(Switch { target: Target::Id(_) | Target::Previous, .. }) => Role::Begins,
+            What::Switch(Switch { target: Target::Id(_) | Target::Previous, .. }) | What::Adopt => Role::Begins,
             What::Switch(Switch { target: Target::Record, .. }) | What::Good => Role::Acts,
             What::Undo => Role::Undoes,
         }
@@ -111,7 +116,7 @@ pub(crate) fn request() -> Request {
 
 impl From<Cli> for Request {
     fn from(cli: Cli) -> Self {
-        let Cli { to, rollback, good, undo, expect, link_path, reason, supersede, options } = cli;
+        let Cli { to, rollback, good, undo, adopt, expect, link_path, reason, supersede, options } = cli;
         let what = match (to, rollback) {
             (Some(id), _) => Some(Target::Id(id)),
             (None, true) => Some(Target::Previous),
@@ -120,6 +125,7 @@ impl From<Cli> for Request {
         let what = match what {
             None if good => What::Good,
             None if undo => What::Undo,
+            None if adopt => What::Adopt,
             target => What::Switch(Switch { target: target.unwrap_or(Target::Record), expect, link_path, supersede }),
         };
         Self { what, reason, options }

@@ -1,5 +1,6 @@
 //! `release-switch`: replaces the link that says which release is live, and takes it back.
 
+mod adopt;
 mod apply;
 mod back;
 mod cli;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
             What::Good => verdict::good(pipe, reason),
             What::Undo if pipe.undoing() => undo::undo(pipe, reason),
             What::Undo => verdict::came_through(pipe, reason),
+            What::Adopt => adopt::adopt(pipe, reason),
         }
     })
 }

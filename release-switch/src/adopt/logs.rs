@@ -60,10 +60,11 @@ fn rolled_back(line: &str) -> Option<Logged> {
 /// commcare-cloud's `RELEASES.txt`: the path of a release that came through, one a line.
 pub(crate) fn releases_txt(text: &str) -> Vec<Logged> {
     let name = |line: &str| line.trim().trim_end_matches('/').rsplit('/').next().map(str::to_owned);
-    text.lines().filter_map(name).filter(|name| !name.is_empty()).map(|name| Logged {
-        at: time_of_name(&name),
-        ..plain(&name, What::Deployed)
-    }).collect()
+    text.lines()
+        .filter_map(name)
+        .filter(|name| !name.is_empty())
+        .map(|name| Logged { at: time_of_name(&name), ..plain(&name, What::Deployed) })
+        .collect()
 }
 
 /// Deployer's `.dep/releases_log`: one JSON object a line, written when a release is begun.
@@ -109,8 +110,7 @@ pub(crate) fn time_of_name(name: &str) -> Option<SystemTime> {
         _ => return None,
     };
     let part = |range| digits.get(range).unwrap_or_default();
-    let text =
-        format!("{}-{}-{}T{}:{}:{seconds}Z", part(0..4), part(4..6), part(6..8), part(8..10), part(10..12));
+    let text = format!("{}-{}-{}T{}:{}:{seconds}Z", part(0..4), part(4..6), part(6..8), part(8..10), part(10..12));
     record::clock::parse_rfc3339(&text)
 }
 
@@ -123,7 +123,8 @@ fn iso_8601(text: &str) -> Option<SystemTime> {
         (signed, Some(zone)) => (signed.chars().next()?, zone.replace(':', "")),
         _ => return None,
     };
-    let ahead = Duration::from_secs(zone.get(..2)?.parse::<u64>().ok()? * 3600 + zone.get(2..4)?.parse::<u64>().ok()? * 60);
+    let ahead =
+        Duration::from_secs(zone.get(..2)?.parse::<u64>().ok()? * 3600 + zone.get(2..4)?.parse::<u64>().ok()? * 60);
     match sign {
         '+' => at.checked_sub(ahead),
         '-' => at.checked_add(ahead),
@@ -190,7 +191,10 @@ not json
     #[test]
     fn commcares_log_is_a_path_a_line() {
         let lines = releases_txt("/home/cchq/www/prod/releases/2026-11-21_07.10\n\n/x/releases/2026-11-22_07.10/\n");
-        assert_eq!(lines.iter().map(|line| line.release.as_str()).collect::<Vec<_>>(), ["2026-11-21_07.10", "2026-11-22_07.10"]);
+        assert_eq!(
+            lines.iter().map(|line| line.release.as_str()).collect::<Vec<_>>(),
+            ["2026-11-21_07.10", "2026-11-22_07.10"]
+        );
         assert_eq!(lines[0].at, at("2026-11-21T07:10:00Z"));
     }
 

@@ -11,7 +11,7 @@ use super::logs::{Logged, What};
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     /// Whose it is.
-    pub(crate) kind: Option<Kind>,
+    pub(crate) owner: Option<Owner>,
     /// The directories in `releases/` with a legal name.
     pub(crate) releases: Vec<Directory>,
     /// Everything else there.
@@ -24,7 +24,7 @@ pub(crate) struct Layout {
 
 /// Whose layout it is; without any log it is nobody's in particular.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Owner {
     /// `revisions.log`.
     Capistrano,
     /// `.dep/`.
@@ -33,10 +33,10 @@ pub(crate) enum Kind {
     Commcare,
 }
 
-impl Kind {
+impl Owner {
     /// The name as records say it.
-    pub(crate) fn name(kind: Option<Self>) -> &'static str {
-        match kind {
+    pub(crate) fn name(owner: Option<Self>) -> &'static str {
+        match owner {
             Some(Self::Capistrano) => "capistrano",
             Some(Self::Deployer) => "deployer",
             Some(Self::Commcare) => "commcare",
@@ -120,7 +120,8 @@ pub(crate) fn plan(layout: &Layout, known: bool, now: SystemTime) -> Adoption {
     let mut directories: Vec<&Directory> = layout.releases.iter().filter(|release| !release.ours).collect();
     directories.sort_by(|a, b| in_order(layout, a, b));
     for release in directories {
-        let logged = layout.log.iter().rev().find(|line| line.release == release.id.as_str() && line.what != What::RolledBackTo);
+        let logged =
+            layout.log.iter().rev().find(|line| line.release == release.id.as_str() && line.what != What::RolledBackTo);
         adoption.releases.push(Adopted {
             id: release.id.clone(),
             created_at: created(layout, release).min(now),
@@ -139,8 +140,8 @@ pub(crate) fn plan(layout: &Layout, known: bool, now: SystemTime) -> Adoption {
 /// The order of releases: by the time that is known of them, then numbers as numbers, then names.
 fn in_order(layout: &Layout, a: &Directory, b: &Directory) -> Ordering {
     let number = |release: &Directory| release.id.as_str().parse::<u64>().ok();
-    match (layout.kind, number(a), number(b)) {
-        (Some(Kind::Deployer), Some(a), Some(b)) => a.cmp(&b),
+    match (layout.owner, number(a), number(b)) {
+        (Some(Owner::Deployer), Some(a), Some(b)) => a.cmp(&b),
         _ => (created(layout, a), a.id.as_str()).cmp(&(created(layout, b), b.id.as_str())),
     }
 }
@@ -204,3 +205,6 @@ fn pin(release: &Directory, now: SystemTime) -> Option<(SystemTime, String, Opti
     let until = release.keep_until.iter().filter_map(|until| until.as_ref().ok()).max().copied()?;
     (until > now).then(|| (until, "KEEP_UNTIL__ file".to_owned(), None))
 }
+
+#[cfg(test)]
+mod tests;
