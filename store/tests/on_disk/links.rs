@@ -25,12 +25,12 @@ fn a_link_is_replaced_and_what_is_no_link_is_never_removed() {
         } else {
             fs::write(&path, "x").unwrap()
         }
-        let lock = scene.root.lock(NOW, "test").unwrap();
+        let lock = scene.root.lock(SOON, "test").unwrap();
         let error = link::replace(&lock, &Name::new(name).unwrap(), &Target::release(id("v1"))).unwrap_err();
         assert_eq!(code(&error), (77, "link.obstructed"));
         assert!(!path.is_symlink() && path.exists());
     }
-    let lock = scene.root.lock(NOW, "test").unwrap();
+    let lock = scene.root.lock(SOON, "test").unwrap();
     for reserved in ["releases", "shared", ".cutover", ".cutover-link-0123456789abcdef"] {
         let error = link::replace(&lock, &Name::new(reserved).unwrap(), &Target::release(id("v1"))).unwrap_err();
         assert_eq!(code(&error).0, 2, "{reserved}");
@@ -43,7 +43,7 @@ fn an_open_intent_ends_as_its_link_says() {
         let scene = scene();
         let one = scene.release("v1");
         {
-            let lock = scene.root.lock(NOW, "test").unwrap();
+            let lock = scene.root.lock(SOON, "test").unwrap();
             let _intent = history::intent(&lock, Scene::change(&one)).unwrap();
             if arrived {
                 link::replace(&lock, &current(), &Target::release(one.id.clone())).unwrap();

@@ -69,7 +69,7 @@ fn an_id_that_exists_in_any_form_is_refused_and_left_as_it_is() {
     symlink("releases/v1", scene.path("v9")).unwrap();
     symlink("releases/gone", scene.path("current")).unwrap();
     for taken in ["v1", "file", "link", "v9", "gone"] {
-        let lock = scene.root.lock(NOW, "test").unwrap();
+        let lock = scene.root.lock(SOON, "test").unwrap();
         let error = staging::begin(&lock, id(taken), 9, "p", "test").unwrap_err();
         assert_eq!(code(&error), (1, "mk.exists"), "{taken}");
     }
@@ -82,7 +82,7 @@ fn only_one_builder_of_an_id_and_a_dead_one_can_be_taken_over() {
     let scene = scene();
     let (build, _) = scene.build("v1");
     {
-        let lock = scene.root.lock(NOW, "test").unwrap();
+        let lock = scene.root.lock(SOON, "test").unwrap();
         let error = staging::begin(&lock, id("v1"), 2, "p", "test").unwrap_err();
         assert_eq!(code(&error), (75, "mk.being_built"));
         assert!(format!("{error}").contains(&format!("pid {}", std::process::id())), "{error}");
@@ -91,7 +91,7 @@ fn only_one_builder_of_an_id_and_a_dead_one_can_be_taken_over() {
         assert_eq!(store::next_seq(&lock).unwrap(), 2);
     }
     drop(build);
-    let lock = scene.root.lock(NOW, "test").unwrap();
+    let lock = scene.root.lock(SOON, "test").unwrap();
     assert_eq!(staging::list(&scene.root).unwrap()[0].liveness, Liveness::Dead);
     let resumed = staging::resume(&lock, &id("v1"), "q", "test").unwrap();
     assert_eq!((resumed.seq, resumed.tree.names().unwrap().len()), (1, 1));
@@ -104,7 +104,7 @@ fn a_publication_that_fails_takes_its_papers_back() {
     let (build, manifest) = scene.build("v1");
     // Somebody without our lock puts something in the way.
     fs::create_dir_all(scene.path("releases/v1/x")).unwrap();
-    let lock = scene.root.lock(NOW, "test").unwrap();
+    let lock = scene.root.lock(SOON, "test").unwrap();
     build.publish(&lock, &manifest, "listing").unwrap_err();
     assert!(!scene.path(".cutover/manifests/v1.json").exists() && !scene.path(".cutover/tree/v1").exists());
     assert!(scene.path("releases/v1/x").exists());
@@ -118,7 +118,7 @@ fn papers_without_a_release_are_debris_and_do_not_stop_a_rerun() {
     fs::write(scene.path(".cutover/pins/.v1.json.0123456789abcdef"), "half").unwrap();
     assert_eq!(inventory::read(&scene.root).unwrap().without_tree, [id("v1")]);
     {
-        let lock = scene.root.lock(NOW, "test").unwrap();
+        let lock = scene.root.lock(SOON, "test").unwrap();
         let left = debris::find(&lock).unwrap();
         assert_eq!(left.len(), 3, "{left:?}");
         debris::remove(&lock, &left).unwrap();
@@ -133,7 +133,7 @@ fn a_release_in_trash_is_gone_with_its_papers() {
     scene.release("v1");
     scene.release("v2");
     fs::set_permissions(scene.path("releases/v1"), fs::Permissions::from_mode(0o555)).unwrap();
-    let lock = scene.root.lock(NOW, "test").unwrap();
+    let lock = scene.root.lock(SOON, "test").unwrap();
     let name = trash::move_release(&lock, &id("v1")).unwrap();
     assert_eq!(trash::list(&scene.root).unwrap(), [name]);
     let seen = inventory::read_locked(&lock).unwrap();

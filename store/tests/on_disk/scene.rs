@@ -10,7 +10,8 @@ use store::listing::{self, What};
 use store::staging::{self};
 use store::{Manifest, ReleaseId, Root, trash};
 
-pub(crate) const NOW: Wait = Wait(Duration::ZERO);
+/// Long enough for the instant in which a child of another test, forked and not yet executed, holds our lock too.
+pub(crate) const SOON: Wait = Wait(Duration::from_secs(10));
 
 pub(crate) struct Scene {
     pub(crate) dir: tempfile::TempDir,
@@ -63,7 +64,7 @@ impl Scene {
     }
 
     pub(crate) fn build(&self, name: &str) -> (staging::Staging, Manifest) {
-        let lock = self.root.lock(NOW, "test").unwrap();
+        let lock = self.root.lock(SOON, "test").unwrap();
         let seq = store::next_seq(&lock).unwrap();
         let build = staging::begin(&lock, id(name), seq, "p", "test").unwrap();
         build.tree.create_file("app", b"hello", 0o644).unwrap();
@@ -78,7 +79,7 @@ impl Scene {
 
     pub(crate) fn release(&self, name: &str) -> Manifest {
         let (build, manifest) = self.build(name);
-        let lock = self.root.lock(NOW, "test").unwrap();
+        let lock = self.root.lock(SOON, "test").unwrap();
         let left = build.publish(&lock, &manifest, "listing").unwrap();
         drop(lock);
         trash::delete_small(&self.root, &left).unwrap();
@@ -101,14 +102,14 @@ impl Scene {
     }
 
     pub(crate) fn switch(&self, to: &Manifest) {
-        let lock = self.root.lock(NOW, "test").unwrap();
+        let lock = self.root.lock(SOON, "test").unwrap();
         let intent = history::intent(&lock, Self::change(to)).unwrap();
         link::replace(&lock, &current(), &Target::release(to.id.clone())).unwrap();
         history::done(&lock, intent, SystemTime::now()).unwrap();
     }
 
     pub(crate) fn kinds(&self) -> Vec<Kind> {
-        let _ = self.root.lock(NOW, "test").unwrap();
+        let _ = self.root.lock(SOON, "test").unwrap();
         store::History::read(&self.root).unwrap().entries().iter().map(|entry| entry.kind).collect()
     }
 }

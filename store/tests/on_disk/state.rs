@@ -10,13 +10,13 @@ use crate::scene::*;
 #[test]
 fn the_lock_is_for_one_and_names_its_holder() {
     let scene = scene();
-    let lock = scene.root.lock(NOW, "holding-tool").unwrap();
+    let lock = scene.root.lock(SOON, "holding-tool").unwrap();
     let other = Root::open(scene.root.path(), false).unwrap();
-    let error = other.lock(NOW, "test").unwrap_err();
+    let error = other.lock(dir::Wait(std::time::Duration::ZERO), "test").unwrap_err();
     assert_eq!(code(&error), (75, "lock.busy"));
     assert!(format!("{error}").contains("holding-tool (pid "), "{error}");
     drop(lock);
-    drop(other.lock(NOW, "test").unwrap());
+    drop(other.lock(SOON, "test").unwrap());
     assert_eq!(fs::read(scene.path(".cutover/lock")).unwrap(), b"");
 }
 
@@ -27,7 +27,7 @@ fn what_stands_in_place_of_state_is_refused_and_untouched() {
         let aside = scene.dir.path().join("aside");
         fs::rename(scene.path(part), &aside).unwrap();
         symlink(&aside, scene.path(part)).unwrap();
-        let opened = Root::open(scene.root.path(), false).and_then(|root| root.lock(NOW, "test").map(drop));
+        let opened = Root::open(scene.root.path(), false).and_then(|root| root.lock(SOON, "test").map(drop));
         assert_eq!(code(&opened.unwrap_err()).0, 77, "{part}");
     }
     let missing = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ fn a_pin_keeps_until_its_date_and_one_that_does_not_read_keeps_for_good() {
         set_at: "2026-11-21T07:10:00Z".into(),
     };
     let at = |text: &str| record::clock::parse_rfc3339(text).unwrap();
-    let lock = scene.root.lock(NOW, "test").unwrap();
+    let lock = scene.root.lock(SOON, "test").unwrap();
     pins::set(&lock, &pin("2026-12-01T00:00:00Z")).unwrap();
     let state = pins::read(&lock, &id("v1")).unwrap().unwrap();
     assert!(state.keeps(at("2026-11-30T23:59:59Z")) && !state.keeps(at("2026-12-01T00:00:00Z")));
