@@ -6,22 +6,24 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use record::sections::MkSection;
 use record::{Exit, Failure, Pipe, Release, RootDir, clock, host};
-use store::listing::{Reader, Sum, What};
+use store::listing::{Reader, What};
 use store::staging::{self, Staging};
-use store::{Lock, Manifest, Pin, ReleaseId, Root, link, next_seq, pins, trash};
+use store::{Lock, Manifest, Pin, ReleaseId, Root, link, manifest, next_seq, pins, trash};
 
-use crate::build::{self, Build, LISTING};
+use crate::build::{self, Build, Built, LISTING};
 use crate::plan::{Facts, Plan, Request};
 use crate::shown::shown;
 use crate::source::Source;
 use crate::source::survey::Survey;
 use crate::unchanged::Previous;
-use crate::{TOOL, environment, remove, share, source, space};
+use crate::{TOOL, artifact, environment, remove, share, source, space};
 
 /// Where the release will be: the root's path, and the root once there is one.
 pub(crate) struct Site {
-    path: PathBuf,
-    root: Option<RootDir>,
+    /// The root's path, absolute.
+    pub(crate) path: PathBuf,
+    /// The root, if it is there.
+    pub(crate) root: Option<RootDir>,
 }
 
 /// Finds the root and enters it; a root that does not exist yet is made later. Writes nothing.
@@ -48,16 +50,21 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
         pipe.look_down()?;
         pipe.check_signals()
     };
+    artifact::check(&request.artifact)?;
+    if request.sha256.is_some() && matches!(source, Source::Directory { .. }) {
+        return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());
+    }
     let survey = match source {
         Source::Directory { dir, .. } => {
             let root = site.root.as_ref().map(|root| root.dir().own_stat()).transpose()?;
             let root = root.map_or((u64::MAX, u64::MAX), |stat| stat.identity());
-            Survey::of(dir, &build::exclude(request)?, root, &mut tick)?
+            Some(Survey::of(dir, &build::exclude(request)?, root, &mut tick)?)
         }
-        Source::File { file, .. } => source::file::survey(file)?,
+        Source::File { file, .. } => Some(source::file::survey(file)?),
+        Source::Archive { .. } => None,
     };
     Ok(Facts {
-        survey: Some(survey),
+        survey,
         shared: share::look(&request.share, &site.path)?,
         missing_variables: environment::missing(&request.require_env, &site.path)?,
         room: Some(space::of(&site.path)?),
@@ -109,15 +116,25 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
     // From here on everything is the owner's, and the kernel refuses what he could not do.
     root.rootdir().become_owner()?;
 
+    if let Some(id) = &request.resume
+        && let Some(manifest) = complete(&root, id)?
+    {
+        pipe.record_mut().release = Some(manifest.to_release(&root));
+        pipe.say(format_args!("{id} is complete: nothing to resume"));
+        return Ok(());
+    }
     let staging = reserve(pipe, request, &root)?;
     let mut section = MkSection::default();
     let previous = if request.link_unchanged { previous(pipe, &root)? } else { None };
     let name = staging.name.clone();
-    let built = Build { request, plan, staging: &staging, previous }.run(pipe, source, &mut section);
-    let made = built.and_then(|sum| publish(pipe, request, &root, staging, source, &sum, &mut section));
-    pipe.set_section(&section);
+    let id = staging.id.clone();
+    let built = Build { request, plan, root: &root, staging: &staging, previous }.run(pipe, source, &mut section);
+    let made = built.and_then(|built| publish(pipe, request, &root, staging, built, &mut section));
     match made {
         Ok(manifest) => {
+            section.staging = None;
+            section.steps.iter_mut().for_each(|step| step.log = None);
+            pipe.set_section(&section);
             pipe.changed();
             pipe.record_mut().release = Some(manifest.to_release(&root));
             pipe.explain(format_args!("made {}", root.release_path(&manifest.id).display()));
@@ -126,14 +143,41 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
             Ok(())
         }
         Err(error) => {
+            pipe.set_section(&section);
+            if section.staging.is_some() {
+                if error.downcast_ref::<Failure>().is_none_or(|failure| failure.code() != "mk.step") {
+                    pipe.say(how_to_resume(&root, &id));
+                }
+                return Err(full(error, &root));
+            }
             discard(pipe, &root, &name);
             Err(full(error, &root))
         }
     }
 }
 
+/// The next step after a build that stopped in the middle. The other options are the caller's own and may hold
+/// secrets, so they are not repeated.
+pub(crate) fn how_to_resume(root: &Root, id: &ReleaseId) -> String {
+    format!(
+        "release-mk --root {} --resume {id} with the other options as before goes on from here",
+        root.path().display()
+    )
+}
+
+/// The release of this id, if there is one.
+fn complete(root: &Root, id: &ReleaseId) -> Result<Option<Manifest>> {
+    if root.releases().stat_if_there(id)?.is_some_and(|stat| stat.kind() == dir::Kind::Directory) {
+        return manifest::read(root, id);
+    }
+    Ok(None)
+}
+
 fn reserve(pipe: &Pipe, request: &Request, root: &Root) -> Result<Staging> {
     let lock = root.lock(pipe.wait(), TOOL.name)?;
+    if let Some(id) = &request.resume {
+        return staging::resume(&lock, id, &pipe.record().pipe, TOOL.name);
+    }
     let seq = next_seq(&lock)?;
     let id = match &request.name {
         Some(name) => name.clone(),
@@ -175,19 +219,18 @@ fn publish(
     request: &Request,
     root: &Root,
     staging: Staging,
-    source: &Source,
-    sum: &Sum,
+    built: Built,
     section: &mut MkSection,
 ) -> Result<Manifest> {
     let manifest = Manifest {
         id: staging.id.clone(),
         seq: staging.seq,
-        digest: sum.digest.clone(),
-        files: sum.files,
-        bytes: sum.bytes,
+        digest: built.sum.digest,
+        files: built.sum.files,
+        bytes: built.sum.bytes,
         created_at: clock::rfc3339(pipe.now()),
-        source: Some(source.to_record()),
-        source_digest: None,
+        source: Some(built.state.source),
+        source_digest: Some(built.state.source_digest),
         shared: share::digests(&request.share, root.path())?,
         pipe: Some(pipe.record().pipe.clone()),
         by: Some(host::user_name()),

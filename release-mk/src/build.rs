@@ -9,18 +9,25 @@ use dir::Dir;
 use nix::fcntl::OFlag;
 use record::clock::milliseconds;
 use record::sections::MkSection;
-use record::{Pipe, clock};
-use store::listing::{Sum, Writer};
+use record::{Exit, Failure, Pipe, clock};
+use store::Root;
+use store::listing::{Sum, Writer, hex};
 use store::staging::Staging;
 
+use crate::apply::how_to_resume;
+use crate::content::Sha;
 use crate::entries::Entries;
 use crate::exclude::Exclude;
+use crate::fingerprint::{Content, source_digest};
 use crate::plan::{Plan, Request};
 use crate::progress::{Line, Meter};
+use crate::rehash::Rehash;
 use crate::source::Source;
-use crate::source::directory::Copy;
+use crate::source::archive::refuse;
+use crate::source::fill::Fill;
+use crate::state::State;
 use crate::unchanged::Previous;
-use crate::{pool, share, source, stamp};
+use crate::{artifact, share, stamp, steps};
 
 /// The name of the listing within a build.
 pub(crate) const LISTING: &str = "listing";
@@ -31,64 +38,162 @@ pub(crate) struct Build<'a> {
     pub(crate) request: &'a Request,
     /// What was decided.
     pub(crate) plan: &'a Plan,
+    /// The root it is for.
+    pub(crate) root: &'a Root,
     /// Where it happens.
     pub(crate) staging: &'a Staging,
     /// The live release, for `--link-unchanged`.
     pub(crate) previous: Option<Previous>,
 }
 
+/// A tree that is complete and durable.
+pub(crate) struct Built {
+    /// What its listing adds up to.
+    pub(crate) sum: Sum,
+    /// What it was made from.
+    pub(crate) state: State,
+}
+
 impl Build<'_> {
-    /// Fills the tree, writes the listing and waits until both are on the disk. Stops between two files when a later
-    /// stage is gone or a signal came.
-    pub(crate) fn run(&self, pipe: &Pipe, source: &Source, section: &mut MkSection) -> Result<Sum> {
-        let began = Instant::now();
-        let entries = Entries::new(self.staging.dir.open_beneath("".as_ref())?);
-        let meter = Meter::default();
-        self.fill(pipe, source, &entries, &meter)?;
-        section.source_files = Some(meter.files());
-        section.source_bytes = Some(meter.bytes());
-        section.linked_files = self.previous.as_ref().map(|_| meter.linked_files());
-        section.source_ms = Some(milliseconds(began.elapsed()));
-        self.add(pipe, source, &entries)?;
+    /// Fills the tree, runs the steps, writes the listing and waits until all is on the disk. Stops between two files,
+    /// or in a step, when a later stage is gone or a signal came.
+    pub(crate) fn run(&self, pipe: &Pipe, source: &Source, section: &mut MkSection) -> Result<Built> {
+        let entries = self.entries()?;
+        let earlier = if self.request.resume.is_some() { State::read(&self.staging.dir)? } else { None };
+        section.resumed = self.request.resume.is_some();
+        let mut state = match earlier {
+            Some(state) => state,
+            None => self.begin(pipe, source, &entries, section)?,
+        };
+        section.source_files = Some(state.source_files);
+        section.source_bytes = Some(state.source_bytes);
+        section.source_digest = Some(state.source_digest.clone());
+        let has_steps = !self.request.steps.is_empty() || section.resumed;
+        if has_steps {
+            section.staging = Some(self.staging.dir.path().display().to_string());
+            let environment = self.environment(&state);
+            let hint = how_to_resume(self.root, &self.staging.id);
+            steps::run(&self.request.steps, self.staging, &mut state, &environment, pipe, &mut section.steps, &hint)?;
+        }
+        if !self.request.artifact.is_empty() {
+            artifact::keep_only(&self.staging.tree, &self.request.artifact, &self.added())?;
+        }
+        let entries = if has_steps || !self.request.artifact.is_empty() { self.rehash(pipe)? } else { entries };
         let syncing = Instant::now();
         let sum = self.settle(&entries)?;
         section.sync_ms = Some(milliseconds(syncing.elapsed()));
         pipe.look_down()?;
         pipe.check_signals()?;
-        Ok(sum)
+        Ok(Built { sum, state })
     }
 
-    fn fill(&self, pipe: &Pipe, source: &Source, entries: &Entries, meter: &Meter) -> Result<()> {
+    /// From an empty tree to one that holds the source and what is added to it.
+    fn begin(&self, pipe: &Pipe, source: &Source, entries: &Entries, section: &mut MkSection) -> Result<State> {
+        let began = Instant::now();
+        if self.request.resume.is_some() {
+            // Killed before its source was whole: nothing tells which files are.
+            artifact::clear(&self.staging.tree)?;
+        }
+        let meter = Meter::default();
+        let sha256 = self.fill(pipe, source, entries, &meter)?;
+        self.refuse_other(sha256)?;
+        let content = match (source, sha256) {
+            (Source::File { name, .. }, Some(sha256)) => Content::File(sha256, name.clone()),
+            (_, Some(sha256)) => Content::Archive(sha256),
+            (_, None) => Content::of_entries(entries)?,
+        };
+        section.linked_files = self.previous.as_ref().map(|_| meter.linked_files());
+        entries.add(share::link(&self.request.share, &self.staging.tree)?)?;
+        if let Some(path) = &self.request.stamp {
+            let text = stamp::text(self.staging.id.as_str(), &clock::rfc3339(pipe.now()), &source.to_record());
+            entries.add(vec![stamp::write(&self.staging.tree, path, &text)?])?;
+        }
+        let state = State {
+            source: source.to_record(),
+            source_digest: source_digest(&content, self.request),
+            source_files: meter.files(),
+            source_bytes: meter.bytes(),
+            done: Vec::new(),
+        };
+        if !self.request.steps.is_empty() {
+            // Who resumes after a power cut relies on what the state says of the tree.
+            self.staging.dir.sync_file_system()?;
+            state.write(&self.staging.dir)?;
+        }
+        section.source_ms = Some(milliseconds(began.elapsed()));
+        Ok(state)
+    }
+
+    fn fill(&self, pipe: &Pipe, source: &Source, entries: &Entries, meter: &Meter) -> Result<Option<Sha>> {
         let mut line = Line::new(pipe.options().quiet);
         let mut tick = || {
             line.show("copying", meter, self.plan.files);
             pipe.look_down()?;
             pipe.check_signals()
         };
-        let to = &self.staging.tree;
-        match source {
-            Source::Directory { dir, .. } => {
-                let exclude = exclude(self.request)?;
-                let previous = self.previous.as_ref();
-                Copy { from: dir, to, exclude: &exclude, entries, previous, meter }.run(tick)
+        let exclude = exclude(self.request)?;
+        let fill = Fill {
+            to: &self.staging.tree,
+            exclude: &exclude,
+            previous: self.previous.as_ref(),
+            limits: self.request.limits,
+            entries,
+            meter,
+            now: pipe.now(),
+        };
+        fill.run(source, &mut tick)
+    }
+
+    fn refuse_other(&self, sha256: Option<Sha>) -> Result<()> {
+        match (self.request.sha256, sha256) {
+            (None, _) => Ok(()),
+            (Some(expected), Some(found)) if expected == found => Ok(()),
+            (Some(_), Some(found)) => {
+                let message = format!("the source is refused: its SHA-256 digest is {}", hex(&found));
+                Err(refuse("archive.sha256", message).hint("it is not the one that --sha256 names").into())
             }
-            Source::File { name, file, .. } => pool::run(
-                vec![()],
-                || (),
-                |pool, (), ()| source::file::copy(file, name, to, entries, meter, &|| pool.is_stopped()),
-                &mut tick,
-            ),
+            (Some(_), None) => {
+                Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into())
+            }
         }
     }
 
-    /// Adds what does not come from the source.
-    fn add(&self, pipe: &Pipe, source: &Source, entries: &Entries) -> Result<()> {
-        entries.add(share::link(&self.request.share, &self.staging.tree)?)?;
-        if let Some(path) = &self.request.stamp {
-            let text = stamp::text(self.staging.id.as_str(), &clock::rfc3339(pipe.now()), &source.to_record());
-            entries.add(vec![stamp::write(&self.staging.tree, path, &text)?])?;
-        }
-        Ok(())
+    /// What a step finds in its environment besides ours.
+    fn environment(&self, state: &State) -> Vec<(&'static str, String)> {
+        let id = &self.staging.id;
+        let mut environment = vec![
+            ("RELEASE_ID", id.to_string()),
+            ("RELEASE_ROOT", self.root.path().display().to_string()),
+            ("RELEASE_STAGING", self.staging.tree.path().display().to_string()),
+            ("RELEASE_PATH", self.root.release_path(id).display().to_string()),
+        ];
+        let known = [("RELEASE_REF", &state.source.reference), ("RELEASE_REVISION", &state.source.revision)];
+        environment.extend(known.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key, value))));
+        environment
+    }
+
+    /// What the build itself put into the tree.
+    fn added(&self) -> Vec<PathBuf> {
+        self.request.share.iter().map(|share| share.path.clone()).chain(self.request.stamp.clone()).collect()
+    }
+
+    /// Steps may have changed anything, so everything is read again.
+    fn rehash(&self, pipe: &Pipe) -> Result<Entries> {
+        let entries = self.entries()?;
+        let meter = Meter::default();
+        let mut line = Line::new(pipe.options().quiet);
+        let exclude = Exclude::new(&[], Vec::new())?;
+        let pass = Rehash { top: &self.staging.tree, exclude: &exclude, entries: &entries, cache: None, meter: &meter };
+        pass.run(|| {
+            line.show("hashing", &meter, None);
+            pipe.look_down()?;
+            pipe.check_signals()
+        })?;
+        Ok(entries)
+    }
+
+    fn entries(&self) -> Result<Entries> {
+        Ok(Entries::new(self.staging.dir.open_beneath("".as_ref())?))
     }
 
     /// Writes the listing while the disk already takes the tree: one sync of the file system, on a descriptor that

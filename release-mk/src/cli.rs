@@ -7,9 +7,11 @@ use clap::Parser;
 use record::Options;
 use store::ReleaseId;
 
-use crate::plan::{Hold, Request, RequiredVariables, Share};
+use crate::content::Sha;
+use crate::plan::{Hold, Request, RequiredVariables, Share, Step};
+use crate::source::archive::Limits;
 
-/// Make a release out of a directory or a file, whole and durable or not at all.
+/// Make a release out of a directory, a file or an archive, whole and durable or not at all.
 #[derive(Debug, Parser)]
 #[command(
     name = "release-mk",
@@ -21,7 +23,7 @@ Examples:
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]
 struct Cli {
-    /// Where the release comes from: a directory or a file
+    /// Where the release comes from: a directory, a file, a .tar[.gz|.zst|.xz] or .zip archive, or - for a tar stream on stdin
     #[arg(long, value_name = "SOURCE")]
     from: PathBuf,
     /// Name the release; by default UTC time and number, as 20261121T071000Z-12
@@ -30,6 +32,24 @@ struct Cli {
     /// Leave out what matches: at any depth, or anchored at the top if there is a slash in it; repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
+    /// Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING and RELEASE_PATH; repeatable, in order
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = step)]
+    step: Vec<Step>,
+    /// Keep only what matches of what was built, with what --share and --stamp add; repeatable
+    #[arg(long, value_name = "GLOB")]
+    artifact: Vec<String>,
+    /// Go on with this unfinished build, from its first unfinished step; all other options as before
+    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    resume: Option<ReleaseId>,
+    /// Build only if the source or the options that change the release differ from the live one's
+    #[arg(long)]
+    if_changed: bool,
+    /// With --if-changed: build in any case
+    #[arg(long, requires = "if_changed", conflicts_with = "skip_bad")]
+    force: bool,
+    /// With --if-changed: pass over, without failing, a source that made a bad release
+    #[arg(long, requires = "if_changed")]
+    skip_bad: bool,
     /// Link PATH to shared/PATH: with a trailing slash a directory, made if missing, else a file that must exist; repeatable
     #[arg(long, value_name = "PATH", value_parser = share)]
     share: Vec<Share>,
@@ -57,6 +77,18 @@ struct Cli {
     /// Refuse unless so much stays free on the disk
     #[arg(long, value_name = "SIZE", value_parser = record::size, default_value = "0")]
     min_free: u64,
+    /// Refuse unless the archive or file has this SHA-256 digest
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    sha256: Option<Sha>,
+    /// Refuse an archive that unpacks to more
+    #[arg(long, value_name = "SIZE", value_parser = record::size, default_value = "32G")]
+    max_bytes: u64,
+    /// Refuse an archive of more entries
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    max_files: u64,
+    /// Take symlinks of an archive that are absolute or lead out of the tree; a directory's are always kept as they are
+    #[arg(long)]
+    allow_external_symlinks: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -72,6 +104,12 @@ pub(crate) fn request() -> (Request, Options) {
         from: cli.from,
         name: cli.name,
         exclude: cli.exclude,
+        steps: cli.step,
+        artifact: cli.artifact,
+        resume: cli.resume,
+        if_changed: cli.if_changed,
+        force: cli.force,
+        skip_bad: cli.skip_bad,
         share: cli.share,
         share_mode: cli.mode,
         share_owner: cli.owner,
@@ -80,12 +118,26 @@ pub(crate) fn request() -> (Request, Options) {
         stamp: cli.stamp,
         link_unchanged: cli.link_unchanged,
         min_free: cli.min_free,
+        sha256: cli.sha256,
+        limits: Limits { bytes: cli.max_bytes, files: cli.max_files, external_symlinks: cli.allow_external_symlinks },
     };
     (request, cli.options)
 }
 
 fn share(text: &str) -> Result<Share, String> {
     Ok(Share { path: inside(text)?, directory: text.ends_with('/') })
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    let (name, command) = text.split_once('=').ok_or("write it like test='make test'")?;
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) || name.starts_with(['.', '-']) {
+        return Err("a step's name has letters, digits, '.', '_' and '-', at most 64".into());
+    }
+    if command.trim().is_empty() {
+        return Err(format!("step {name} has no command"));
+    }
+    Ok(Step { name: name.into(), command: command.into() })
 }
 
 /// A path within a release: plain names only.
@@ -119,6 +171,19 @@ fn required(text: &str) -> Result<RequiredVariables, String> {
         return Err(wrong());
     }
     Ok(RequiredVariables { file: PathBuf::from(file), names })
+}
+
+fn sha256(text: &str) -> Result<Sha, String> {
+    let wrong = || "64 hexadecimal digits, as sha256sum prints them".to_owned();
+    let text = text.strip_prefix("sha256:").unwrap_or(text);
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let mut sha = [0; 32];
+    for (at, byte) in sha.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(sha)
 }
 
 fn line(text: &str) -> Result<String, String> {
@@ -156,6 +221,15 @@ mod tests {
         assert_eq!(required.names, ["A", "B_2"]);
         for bad in ["", "shared/.env", "shared/.env:", ":A", "f:A,,B", "f:A B", "f:2A", "f:A=1"] {
             assert!(super::required(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_step_has_a_plain_name_and_a_command() {
+        let step = step("test=make test A=b").unwrap();
+        assert_eq!((step.name.as_str(), step.command.as_str()), ("test", "make test A=b"));
+        for bad in ["", "make", "=make", "a b=make", "../x=make", ".x=make", "-x=make", "x= ", "x="] {
+            assert!(super::step(bad).is_err(), "{bad:?} was taken");
         }
     }
 

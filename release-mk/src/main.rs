@@ -1,23 +1,30 @@
-//! release-mk: makes a release out of a directory or a file, and starts the record.
+//! release-mk: makes a release out of a directory, a file or an archive, and starts the record.
 
 mod apply;
+mod artifact;
 mod build;
+mod changed;
 mod cli;
 mod content;
 mod entries;
 mod environment;
 mod exclude;
+mod fingerprint;
 mod links;
 mod metadata;
 mod plan;
 mod pool;
 mod progress;
+mod rehash;
 mod remove;
 mod share;
 mod shown;
 mod source;
 mod space;
 mod stamp;
+mod stat_cache;
+mod state;
+mod steps;
 mod unchanged;
 
 use std::process::ExitCode;
@@ -31,6 +38,9 @@ fn main() -> ExitCode {
     record::run(TOOL, Role::Begins, options, |pipe| {
         let source = source::open(&request)?;
         let site = apply::enter(pipe)?;
+        if request.if_changed && changed::is_settled(pipe, &request, &source, &site)? {
+            return Ok(());
+        }
         let facts = apply::look(pipe, &request, &source, &site)?;
         let plan = plan::plan(&request, &facts)?;
         match pipe.dry_run() {

@@ -7,7 +7,9 @@ use anyhow::{Result, bail};
 use record::{Exit, Failure};
 use store::ReleaseId;
 
+use crate::content::Sha;
 use crate::progress::size;
+use crate::source::archive::Limits;
 use crate::source::survey::Survey;
 
 /// What is asked for, checked as far as the command line alone can be.
@@ -19,6 +21,18 @@ pub(crate) struct Request {
     pub(crate) name: Option<ReleaseId>,
     /// Patterns of what stays behind.
     pub(crate) exclude: Vec<String>,
+    /// Commands that run in the tree, in order.
+    pub(crate) steps: Vec<Step>,
+    /// Patterns of what alone is kept of what was built.
+    pub(crate) artifact: Vec<String>,
+    /// The unfinished build to take up again.
+    pub(crate) resume: Option<ReleaseId>,
+    /// Whether to build only what is not live already.
+    pub(crate) if_changed: bool,
+    /// Whether to build although the same source made a bad release, or the live one.
+    pub(crate) force: bool,
+    /// Whether a source that made a bad release is passed over without failing.
+    pub(crate) skip_bad: bool,
     /// What is linked to `shared/`.
     pub(crate) share: Vec<Share>,
     /// The mode of directories made in `shared/`.
@@ -35,6 +49,10 @@ pub(crate) struct Request {
     pub(crate) link_unchanged: bool,
     /// Bytes that must stay free.
     pub(crate) min_free: u64,
+    /// The digest the archive or file must have.
+    pub(crate) sha256: Option<Sha>,
+    /// How much an archive may unpack to.
+    pub(crate) limits: Limits,
 }
 
 /// One path of the release that links into `shared/`.
@@ -44,6 +62,15 @@ pub(crate) struct Share {
     pub(crate) path: PathBuf,
     /// A directory, made if missing; else a file that must exist.
     pub(crate) directory: bool,
+}
+
+/// A command that is part of the build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What the record calls it.
+    pub(crate) name: String,
+    /// For `/bin/sh -c`; never recorded.
+    pub(crate) command: String,
 }
 
 /// Variables that a file must set.
@@ -130,6 +157,12 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
     for share in &request.share {
         plan.steps.push(("link", share.path.display().to_string(), Some("shared".into())));
     }
+    for step in &request.steps {
+        plan.steps.push(("run", format!("step {}", step.name), None));
+    }
+    for pattern in &request.artifact {
+        plan.steps.push(("keep", pattern.clone(), Some("artifact".into())));
+    }
     if let Some(stamp) = &request.stamp {
         plan.steps.push(("stamp", stamp.display().to_string(), None));
     }
@@ -211,12 +244,19 @@ fn refuse_full(request: &Request, survey: &Survey, room: Room) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn request() -> Request {
+    /// A request for nothing special.
+    pub(crate) fn request() -> Request {
         Request {
             from: "build".into(),
+            steps: Vec::new(),
+            artifact: Vec::new(),
+            resume: None,
+            if_changed: false,
+            force: false,
+            skip_bad: false,
             name: None,
             exclude: Vec::new(),
             share: Vec::new(),
@@ -227,6 +267,8 @@ mod tests {
             stamp: None,
             link_unchanged: false,
             min_free: 0,
+            sha256: None,
+            limits: Limits { bytes: 1 << 30, files: 1000, external_symlinks: false },
         }
     }
 

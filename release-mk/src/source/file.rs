@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 use record::{Exit, Failure};
 
-use crate::content::{Copier, Fault, Job};
+use crate::content::{Copier, Fault, Job, Sha};
 use crate::entries::{self, Entries};
 use crate::metadata;
 use crate::progress::Meter;
@@ -26,7 +26,7 @@ pub(crate) fn survey(file: &File) -> Result<Survey> {
     Ok(Survey { files: 1, bytes: stat.len(), disk_bytes, ..Survey::default() })
 }
 
-/// Copies the file under `name` into the tree, with its metadata. Not yet durable when it returns.
+/// Copies the file under `name` into the tree, with its metadata, and says its digest. Not yet durable when it returns.
 pub(crate) fn copy(
     from: &File,
     name: &OsStr,
@@ -34,7 +34,7 @@ pub(crate) fn copy(
     entries: &Entries,
     meter: &Meter,
     stopped: &(dyn Fn() -> bool + Sync),
-) -> Result<()> {
+) -> Result<Sha> {
     let path = Path::new(name);
     let stat = fstat(from).context("look at the source")?;
     let size = Stat(stat).size();
@@ -61,5 +61,6 @@ pub(crate) fn copy(
     let mode = metadata::mode_of_copy(&stat, uid, gid);
     metadata::finish(&copy, mode, &metadata::modified(&stat)).map_err(|e| to.error("set mode of", name, e))?;
     meter.file(size);
-    entries.add(vec![entries::file(path, mode, size, sha256)])
+    entries.add(vec![entries::file(path, mode, size, sha256)])?;
+    Ok(sha256)
 }

@@ -1,11 +1,15 @@
 //! Where a release comes from. Each source fills an empty tree and says what it put there.
 
+pub(crate) mod archive;
 pub(crate) mod directory;
 pub(crate) mod file;
+pub(crate) mod fill;
 pub(crate) mod survey;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +18,7 @@ use record::{Exit, Failure};
 
 use crate::plan::Request;
 use crate::shown::shown;
+use archive::Format;
 
 /// An opened source. Opened before anything else is done, as the user who asked.
 #[derive(Debug)]
@@ -34,14 +39,26 @@ pub(crate) enum Source {
         /// Its content.
         file: File,
     },
+    /// An archive, unpacked.
+    Archive {
+        /// Where it is, absolute; `None` for a stream on stdin.
+        path: Option<PathBuf>,
+        /// Its content.
+        file: File,
+        /// How it is read.
+        format: Format,
+    },
 }
 
 /// Opens what `--from` names. Writes nothing.
 pub(crate) fn open(request: &Request) -> Result<Source> {
     let given = &request.from;
+    if given.as_os_str() == "-" {
+        return stdin();
+    }
     let missing = || {
         Failure::new(Exit::Failed, "mk.source", format!("cannot read the source {}", shown(given)))
-            .hint("--from names a directory or a file")
+            .hint("--from names a directory, a file, an archive, or - for a tar stream on stdin")
     };
     let path = std::fs::canonicalize(given).with_context(missing)?;
     let kind = std::fs::metadata(&path).with_context(missing)?.file_type();
@@ -52,20 +69,36 @@ pub(crate) fn open(request: &Request) -> Result<Source> {
     if !kind.is_file() {
         bail!(
             Failure::new(Exit::Failed, "mk.source", format!("{} is neither a directory nor a file", shown(given)))
-                .hint("--from names a directory or a file")
+                .hint("--from names a directory, a file, an archive, or - for a tar stream on stdin")
         );
     }
     let file = File::open(&path).with_context(missing)?;
+    if let Some(format) = Format::of_name(&path).or_else(|| Format::of_name(given)) {
+        return Ok(Source::Archive { path: Some(path), file, format });
+    }
     // The name that was given, not the one a link leads to: who ships current.jar wants that name.
     let name = given.file_name().or_else(|| path.file_name()).map(OsString::from).unwrap_or_default();
     Ok(Source::File { path, name, file })
 }
 
+/// The stream on stdin: a tar archive, compressed or not.
+fn stdin() -> Result<Source> {
+    if std::io::stdin().is_terminal() {
+        bail!(
+            Failure::new(Exit::Usage, "usage", "--from - reads a tar stream, and stdin is a terminal")
+                .hint("ssh build 'tar c dist' | release-mk --from - …")
+        );
+    }
+    let file = File::from(std::io::stdin().as_fd().try_clone_to_owned().context("read stdin")?);
+    Ok(Source::Archive { path: None, file, format: Format::Tar })
+}
+
 impl Source {
-    /// Where it is, absolute.
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is, absolute; nowhere for a stream.
+    fn path(&self) -> Option<&Path> {
         match self {
-            Self::Directory { path, .. } | Self::File { path, .. } => path,
+            Self::Directory { path, .. } | Self::File { path, .. } => Some(path),
+            Self::Archive { path, .. } => path.as_deref(),
         }
     }
 
@@ -74,7 +107,14 @@ impl Source {
         let kind = match self {
             Self::Directory { .. } => "directory",
             Self::File { .. } => "file",
+            Self::Archive { path: None, .. } => "stream",
+            Self::Archive { format: Format::Tar, .. } => "tar",
+            Self::Archive { format: Format::Zip, .. } => "zip",
         };
-        record::Source { kind: kind.into(), path: Some(self.path().display().to_string()), ..record::Source::default() }
+        record::Source {
+            kind: kind.into(),
+            path: self.path().map(|path| path.display().to_string()),
+            ..record::Source::default()
+        }
     }
 }

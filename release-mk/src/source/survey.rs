@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dir::Dir;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, faccessat};
@@ -95,7 +95,7 @@ impl Survey {
                 tick()?;
             }
             match entry {
-                Ok(entry) => self.count(dir, &entry, &base, &below(&entry), root)?,
+                Ok(entry) => self.count(dir, &entry, &base, &below(&entry), root),
                 Err(error) => {
                     let path = error.path().and_then(|path| path.strip_prefix(&base).ok()).unwrap_or(Path::new("."));
                     self.refuse(&top.join(path), "cannot be read");
@@ -107,11 +107,11 @@ impl Survey {
         Ok(())
     }
 
-    fn count(&mut self, dir: &Dir, entry: &DirEntry, base: &Path, path: &Path, root: (u64, u64)) -> Result<()> {
+    fn count(&mut self, dir: &Dir, entry: &DirEntry, base: &Path, path: &Path, root: (u64, u64)) {
         let kind = entry.file_type();
         let Ok(stat) = entry.metadata() else {
             self.refuse(path, "vanished while it was looked at");
-            return Ok(());
+            return;
         };
         if kind.is_dir() {
             self.directories += 1;
@@ -131,7 +131,10 @@ impl Survey {
             }
         } else if kind.is_symlink() {
             self.symlinks += 1;
-            let target = std::fs::read_link(entry.path()).with_context(|| format!("read link {}", shown(path)))?;
+            let Ok(target) = std::fs::read_link(entry.path()) else {
+                self.refuse(path, "cannot be read");
+                return;
+            };
             if target.is_relative() && leaves(path, &target) && self.leaving.len() < NAMED {
                 self.leaving.push(path.to_path_buf());
             }
@@ -143,7 +146,6 @@ impl Survey {
             };
             self.refuse(path, what);
         }
-        Ok(())
     }
 
     fn refuse(&mut self, path: &Path, why: &'static str) {

@@ -1,0 +1,76 @@
+//! Archives as sources. What a crate accepts is not what is accepted here: crates only parse, every entry
+//! is judged by the rules below and written through directory descriptors of our own.
+//!
+//! One entry that breaks a rule refuses the archive as a whole: a release with a part of it left out is not what
+//! was built. Owners and extended attributes are not restored, modes are normalised.
+
+mod names;
+pub(crate) mod stream;
+mod symlinks;
+pub(crate) mod tar;
+pub(crate) mod unpack;
+pub(crate) mod zip;
+
+use std::path::Path;
+
+use record::{Exit, Failure};
+
+/// How much an archive may unpack to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Bytes of all files together.
+    pub(crate) bytes: u64,
+    /// Entries of any kind.
+    pub(crate) files: u64,
+    /// Whether symlinks may be absolute or lead out of the tree.
+    pub(crate) external_symlinks: bool,
+}
+
+/// The formats, as far as they are read in different ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A tar archive, compressed or not; the content tells how.
+    Tar,
+    /// A zip archive.
+    Zip,
+}
+
+impl Format {
+    /// What the name says; any other name is a single file, an app.jar for example.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let tar = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz"];
+        match () {
+            () if tar.iter().any(|end| name.ends_with(end)) => Some(Self::Tar),
+            () if name.ends_with(".zip") => Some(Self::Zip),
+            () => None,
+        }
+    }
+}
+
+/// The refusal of a whole archive, 77.
+pub(crate) fn refuse(code: &'static str, message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Unsafe, code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_says_whether_a_file_is_unpacked() {
+        for (name, format) in [
+            ("dist.tar", Some(Format::Tar)),
+            ("dist-1.2.TAR.GZ", Some(Format::Tar)),
+            ("dist.tgz", Some(Format::Tar)),
+            ("a/dist.tar.zst", Some(Format::Tar)),
+            ("dist.tar.xz", Some(Format::Tar)),
+            ("dist.zip", Some(Format::Zip)),
+            ("app.jar", None),
+            ("data.gz", None),
+            ("tar", None),
+        ] {
+            assert_eq!(Format::of_name(Path::new(name)), format, "{name}");
+        }
+    }
+}

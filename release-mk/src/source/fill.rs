@@ -1,0 +1,68 @@
+//! Puts a source, whichever kind it is, into an empty tree.
+
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use dir::Dir;
+
+use super::archive::unpack::Target;
+use super::archive::{self, Format, Limits};
+use super::directory::Copy;
+use super::{Source, file};
+use crate::content::Sha;
+use crate::entries::Entries;
+use crate::exclude::Exclude;
+use crate::pool::{self, Pool};
+use crate::progress::Meter;
+use crate::unchanged::Previous;
+
+/// Where the source goes, and by which rules.
+pub(crate) struct Fill<'a> {
+    /// The tree, empty.
+    pub(crate) to: &'a Dir,
+    /// What stays behind.
+    pub(crate) exclude: &'a Exclude,
+    /// The release whose identical files are linked to.
+    pub(crate) previous: Option<&'a Previous>,
+    /// How much an archive may unpack to.
+    pub(crate) limits: Limits,
+    /// Where every entry is reported.
+    pub(crate) entries: &'a Entries,
+    /// How far it is.
+    pub(crate) meter: &'a Meter,
+    /// The time of the build.
+    pub(crate) now: SystemTime,
+}
+
+impl Fill<'_> {
+    /// Writes the tree, not yet durable; says the digest of a source that is a single file or archive.
+    pub(crate) fn run(&self, source: &Source, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
+        let Self { to, exclude, previous, limits, entries, meter, now } = *self;
+        match source {
+            Source::Directory { dir, .. } => {
+                Copy { from: dir, to, exclude, entries, previous, meter }.run(tick)?;
+                Ok(None)
+            }
+            Source::File { name, file, .. } => {
+                let sha256 = OnceLock::new();
+                let copy = |pool: &Pool<()>, (): &mut (), ()| {
+                    let copied = file::copy(file, name, to, entries, meter, &|| pool.is_stopped())?;
+                    sha256.set(copied).map_err(|_| anyhow::anyhow!("one file was copied twice"))
+                };
+                pool::run(vec![()], || (), copy, tick)?;
+                Ok(sha256.into_inner())
+            }
+            Source::Archive { file, format, .. } => {
+                let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                let now = i64::try_from(now).unwrap_or(i64::MAX);
+                let target = Target { tree: to, exclude, limits, entries, meter, now };
+                let file = file.try_clone().context("read the archive")?;
+                match format {
+                    Format::Tar => archive::tar::read(file, &target, tick),
+                    Format::Zip => archive::zip::read(file, &target, tick),
+                }
+            }
+        }
+    }
+}

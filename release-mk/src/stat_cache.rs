@@ -1,0 +1,158 @@
+//! Digests of source files that have not been touched since they were read: `--if-changed` then need not read them.
+//!
+//! A file is taken for untouched when device, inode, size, modification and change time are the same. The change
+//! time cannot be set by users, but its clock ticks every few milliseconds only; so a file that was changed right
+//! before it was read is not remembered.
+
+use std::collections::HashMap;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use dir::Dir;
+use nix::fcntl::OFlag;
+use nix::sys::stat::FileStat;
+use sha2::{Digest, Sha256};
+use store::listing::hex;
+
+use crate::content::Sha;
+
+const MAGIC: &[u8; 16] = b"cutover.stat/1\n\0";
+/// Changes so close to the reading could be followed by another with the same time.
+const TOO_FRESH: i64 = 2;
+
+/// What identifies a file's content without reading it.
+type Key = [u8; 56];
+
+/// The digests of one source.
+pub(crate) struct Cache {
+    known: HashMap<Key, Sha>,
+    met: Mutex<Vec<(Key, Sha)>>,
+    now: i64,
+}
+
+impl Cache {
+    /// Reads what was remembered of the source at `path`; nothing readable is an empty cache.
+    pub(crate) fn read(state: &Dir, path: &Path, now: i64) -> Self {
+        let known = state
+            .open_dir("cache")
+            .ok()
+            .and_then(|cache| cache.open_file(name(path), OFlag::O_RDONLY, 0).ok())
+            .and_then(|file| parse(BufReader::with_capacity(256 * 1024, file)).ok())
+            .unwrap_or_default();
+        Self { known, met: Mutex::default(), now }
+    }
+
+    /// The digest of a file that is as it was.
+    pub(crate) fn get(&self, stat: &FileStat) -> Option<Sha> {
+        let key = key(stat);
+        let sha256 = *self.known.get(&key)?;
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).push((key, sha256));
+        Some(sha256)
+    }
+
+    /// Remembers a file that was read.
+    pub(crate) fn put(&self, stat: &FileStat, sha256: Sha) {
+        if stat.st_ctime.saturating_add(TOO_FRESH) < self.now {
+            self.met.lock().unwrap_or_else(PoisonError::into_inner).push((key(stat), sha256));
+        }
+    }
+
+    /// Writes what was met in place of what was known, if there is anything new. Files that are gone are forgotten.
+    pub(crate) fn write(self, state: &Dir, path: &Path) -> Result<()> {
+        let met = self.met.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if met.len() == self.known.len() && met.iter().all(|(key, _)| self.known.contains_key(key)) {
+            return Ok(());
+        }
+        let (cache, _) = state.ensure_dir("cache", 0o700)?;
+        let name = name(path);
+        let temporary = format!(".{name}.{}", dir::random_suffix());
+        let file = cache.open_file(&temporary, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?;
+        let mut writer = BufWriter::with_capacity(256 * 1024, file);
+        let written = writer.write_all(MAGIC).and_then(|()| {
+            met.iter().try_for_each(|(key, sha256)| writer.write_all(key).and_then(|()| writer.write_all(sha256)))?;
+            writer.flush()
+        });
+        // Not synced: a cache that is lost or torn is only slow, and a torn one has a wrong length.
+        let renamed = written.context("write the cache").and_then(|()| Ok(cache.rename(&temporary, &cache, &name)?));
+        if renamed.is_err() {
+            let _ = cache.remove_file(&temporary);
+        }
+        renamed
+    }
+}
+
+fn name(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    hex(&Sha256::digest(path.as_os_str().as_bytes()))[..32].to_owned()
+}
+
+fn key(stat: &FileStat) -> Key {
+    let mut key = [0; 56];
+    let parts = [
+        stat.st_dev.to_le_bytes(),
+        stat.st_ino.to_le_bytes(),
+        stat.st_size.to_le_bytes(),
+        stat.st_mtime.to_le_bytes(),
+        stat.st_mtime_nsec.to_le_bytes(),
+        stat.st_ctime.to_le_bytes(),
+        stat.st_ctime_nsec.to_le_bytes(),
+    ];
+    for (to, part) in key.chunks_exact_mut(8).zip(parts) {
+        to.copy_from_slice(&part);
+    }
+    key
+}
+
+fn parse(mut from: impl Read) -> Result<HashMap<Key, Sha>> {
+    let mut magic = [0; 16];
+    from.read_exact(&mut magic)?;
+    anyhow::ensure!(magic == *MAGIC, "another format");
+    let mut known = HashMap::new();
+    let mut line = [0; 88];
+    loop {
+        let mut got = 0;
+        while got < line.len() {
+            match from.read(&mut line[got..])? {
+                0 if got == 0 => return Ok(known),
+                0 => anyhow::bail!("torn"),
+                count => got += count,
+            }
+        }
+        let (mut key, mut sha256) = ([0; 56], [0; 32]);
+        key.copy_from_slice(&line[..56]);
+        sha256.copy_from_slice(&line[56..]);
+        known.insert(key, sha256);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_again_until_it_is_touched() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temporary.path()).unwrap();
+        dir.create_file("f", b"one", 0o644).unwrap();
+        let stat = dir.stat("f").unwrap().0;
+        let later = stat.st_ctime + 10;
+        let cache = Cache::read(&dir, Path::new("/source"), later);
+        assert_eq!(cache.get(&stat), None);
+        cache.put(&stat, [7; 32]);
+        cache.write(&dir, Path::new("/source")).unwrap();
+
+        let cache = Cache::read(&dir, Path::new("/source"), later);
+        assert_eq!(cache.get(&stat), Some([7; 32]));
+        assert!(Cache::read(&dir, Path::new("/other"), later).get(&stat).is_none());
+        let mut touched = stat;
+        touched.st_ctime_nsec += 1;
+        assert_eq!(cache.get(&touched), None);
+
+        let fresh = Cache::read(&dir, Path::new("/fresh"), stat.st_ctime);
+        fresh.put(&stat, [7; 32]);
+        fresh.write(&dir, Path::new("/fresh")).unwrap();
+        assert_eq!(Cache::read(&dir, Path::new("/fresh"), later).get(&stat), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! Build steps: commands that run in the tree, one after the other, until one fails.
+
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
+use process::command::{Ended, Outcome, Spec};
+use record::clock::milliseconds;
+use record::sections::{MkOutcome, MkStep};
+use record::{Exit, Failure, Pipe};
+use rustix::event::epoll;
+use store::staging::Staging;
+
+use crate::plan::Step;
+use crate::state::{self, State};
+
+/// Runs the steps that are not done yet, in the staging tree, and notes each that is. Their output goes to stderr
+/// and to a log each. A signal, or a later stage that is gone, ends the process group of the step in hand.
+pub(crate) fn run(
+    steps: &[Step],
+    staging: &Staging,
+    state: &mut State,
+    environment: &[(&str, String)],
+    pipe: &Pipe,
+    report: &mut Vec<MkStep>,
+    hint: &str,
+) -> Result<()> {
+    let finished = state.finished(steps);
+    state.done.truncate(finished);
+    *report = steps.iter().map(|step| MkStep { name: step.name.clone(), ..MkStep::default() }).collect();
+    for done in report.iter_mut().take(finished) {
+        done.outcome = MkOutcome::Skipped;
+    }
+    let (logs, _) = staging.dir.ensure_dir("logs", 0o700)?;
+    let watched = watch(pipe)?;
+    for (at, step) in steps.iter().enumerate().skip(finished) {
+        pipe.look_down()?;
+        pipe.check_signals()?;
+        pipe.say(format_args!("step {}", step.name));
+        let name = format!("{}.log", step.name);
+        let mut log = logs.open_file(&name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o600)?;
+        let mut lost = None;
+        let mut spec = Spec::shell(format!("step {}", step.name), &step.command).directory(staging.tree.path());
+        for (key, value) in environment {
+            spec = spec.env(*key, value);
+        }
+        let ended = spec.run_watching(Some(watched.as_fd()), &mut |output| {
+            // A terminal that went away is no reason to stop a build.
+            let _ = std::io::stderr().write_all(output);
+            if let Err(error) = log.write_all(output) {
+                lost.get_or_insert(error);
+            }
+        })?;
+        report[at].elapsed_ms = Some(milliseconds(ended.elapsed));
+        report[at].log = Some(logs.path().join(&name).display().to_string());
+        judge(step, &ended, &mut report[at], pipe, hint)?;
+        if let Some(error) = lost {
+            return Err(error).with_context(|| format!("write the log {name}"));
+        }
+        state.done.push(state::digest(step));
+        state.write(&staging.dir)?;
+    }
+    Ok(())
+}
+
+fn judge(step: &Step, ended: &Ended, report: &mut MkStep, pipe: &Pipe, hint: &str) -> Result<()> {
+    if ended.outcome.is_success() {
+        report.outcome = MkOutcome::Done;
+        report.exit = Some(0);
+        return Ok(());
+    }
+    report.outcome = MkOutcome::Failed;
+    let how = match ended.outcome {
+        Outcome::Interrupted => {
+            report.outcome = MkOutcome::Interrupted;
+            pipe.check_signals()?;
+            pipe.look_down()?;
+            "was interrupted".to_owned()
+        }
+        Outcome::Exited(status) => {
+            report.exit = Some(status);
+            format!("ended with {status}")
+        }
+        Outcome::Signalled(signal) => format!("was ended by signal {signal}"),
+        Outcome::TimedOut(_) => "took too long".to_owned(),
+        Outcome::NotFound | Outcome::NotExecutable => "could not be started".to_owned(),
+    };
+    let log = report.log.clone().unwrap_or_default();
+    bail!(Failure::new(Exit::Failed, "mk.step", format!("step {} {how}; its log is {log}", step.name)).hint(hint))
+}
+
+/// One descriptor that becomes readable when a signal came or nobody reads our stdout any more.
+fn watch(pipe: &Pipe) -> Result<OwnedFd> {
+    let watched = epoll::create(epoll::CreateFlags::CLOEXEC).context("watch for signals")?;
+    epoll::add(&watched, pipe.interrupts(), epoll::EventData::new_u64(0), epoll::EventFlags::IN)
+        .context("watch for signals")?;
+    // Errors and hang-ups are told without asking. A file cannot be watched, and needs not be.
+    let _ = epoll::add(&watched, std::io::stdout(), epoll::EventData::new_u64(1), epoll::EventFlags::empty());
+    Ok(watched)
+}
