@@ -119,7 +119,7 @@ fn the_committed_schema_is_the_one_the_types_give() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/record.schema.json")).unwrap_or_default();
     assert!(
         committed.trim_end() == record::schema::text(),
-        "docs/record.schema.json is out of date: run `make schema`"
+        "docs/record.schema.json is out of date: run `cargo xtask generate`"
     );
 }
 
