@@ -44,7 +44,7 @@ pub(crate) fn ask(pipe: &mut Pipe, request: &Request) -> anyhow::Result<()> {
             // Nothing is asked for: an error, which tells that the reader is gone, always comes.
             (stdout.as_fd(), EventFlags::empty()),
         ];
-        watch(&probes, &request.course, &Bystander { calls, check: &check, hears: &hears })?
+        watch(&probes, &request.course(&targets), &Bystander { calls, check: &check, hears: &hears })?
     };
     pipe.set_section(&report::section(&labels, &findings));
     let failure = report::failure(&labels, &findings, request.course.rules.wait);

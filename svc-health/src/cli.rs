@@ -15,8 +15,8 @@ use record::{Options, duration};
 use crate::asked::{Asked, each};
 use crate::expect::{Expectations, field_name};
 use crate::pace::Pace;
-use crate::probe::Terms;
 use crate::probe::tls::Trust;
+use crate::probe::{Terms, at_once};
 use crate::target::Target;
 use crate::verdict::Rules;
 use crate::watch::Course;
@@ -186,6 +186,11 @@ impl Request {
 }
 
 impl Request {
+    /// How these targets are watched: as was asked for, as far as the machine allows.
+    pub(crate) fn course(&self, targets: &[Target]) -> Course {
+        Course { parallel: at_once(targets, self.course.parallel), ..self.course.clone() }
+    }
+
     /// What holds for all targets, once the record has said what is expected and of which release.
     pub(crate) fn terms(&self, expect: Expectations, release: Option<PathBuf>) -> Terms {
         let (fields, trust, timeout) = (self.fields.clone(), self.trust.clone(), self.course.pace.timeout);

@@ -1,5 +1,7 @@
 //! Command lines: what they become, and that a refused one does not tell what it refuses.
 
+use clap::CommandFactory;
+
 use super::*;
 
 fn request(words: &[&str]) -> Result<Request, String> {

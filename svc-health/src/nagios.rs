@@ -57,7 +57,8 @@ fn findings(request: &Request) -> anyhow::Result<(Vec<String>, Vec<Finding>)> {
         Err(_) => Ok(()),
     };
     let calls = vec![(called.as_fd(), EventFlags::IN)];
-    let findings = watch(&probes, &request.course, &Bystander { calls, check: &check, hears: &|_, _, _| {} })?;
+    let findings =
+        watch(&probes, &request.course(&targets), &Bystander { calls, check: &check, hears: &|_, _, _| {} })?;
     if let Some(path) = &request.on_change {
         changes::note(path, clock::now(), &labels, &findings)?;
     }

@@ -207,3 +207,15 @@ fn only_changes_are_told_to_a_timer() {
         .collect();
     assert_eq!(states, [(0, 1), (0, 1), (3, 2), (0, 3), (0, 3)]);
 }
+
+#[test]
+fn many_targets_are_asked_with_few_descriptors_and_little_memory() {
+    let service = Service::saying(OK);
+    let urls: Vec<String> = (0..1000).map(|number| format!("'{}'", service.url(&format!("/{number}")))).collect();
+    let tool = env!("CARGO_BIN_EXE_svc-health");
+    let script = format!("ulimit -n 40 -v 262144; exec '{tool}' -n {}", urls.join(" "));
+    let ran = Ran::of(Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap());
+    let counts = ran.stage().section::<HealthSection>().unwrap().counts;
+    assert_eq!((ran.status, counts.healthy, service.asked()), (0, 1000, 1000), "{}", ran.stderr);
+    assert!(ran.stdout.len() < 65 * 1024, "a stage is at most 64 KiB");
+}

@@ -47,6 +47,19 @@ pub(crate) struct Terms {
     pub(crate) release: Option<PathBuf>,
 }
 
+/// Children beyond these would only wait for each other.
+const CHILDREN_MOST: usize = 32;
+/// A few of the descriptors we may open are ours already; a child takes several.
+const DESCRIPTORS_EACH: u64 = 4;
+
+/// How many of `targets` to ask at once when `wished` is asked for: no more than there are descriptors for.
+pub(crate) fn at_once(targets: &[Target], wished: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let possible = usize::try_from(limit / DESCRIPTORS_EACH).unwrap_or(usize::MAX).max(1);
+    let has_children = targets.iter().any(|target| matches!(target, Target::Exec(_) | Target::Systemd(_)));
+    wished.min(possible).min(if has_children { CHILDREN_MOST } else { usize::MAX })
+}
+
 /// Makes the probes. Reads certificates if a target needs them; asks nobody yet.
 pub(crate) fn probes(targets: &[Target], terms: &Terms) -> anyhow::Result<Vec<Box<dyn Probe>>> {
     let expect = Rc::new(terms.expect.clone());
