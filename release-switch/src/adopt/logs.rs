@@ -41,7 +41,8 @@ pub(crate) fn revisions_log(text: &str) -> Vec<Logged> {
 fn deployed(line: &str) -> Option<Logged> {
     let (reference, rest) = line.strip_prefix("Branch ")?.split_once(" (at ")?;
     let (revision, rest) = rest.split_once(") deployed as release ")?;
-    let (release, by) = rest.trim_end().split_once(" by ").unwrap_or((rest.trim_end(), ""));
+    // Capistrano that knows no user writes none: the line then ends with a blank.
+    let (release, by) = rest.split_once(" by ").unwrap_or((rest.trim_end(), ""));
     Some(Logged {
         release: release.to_owned(),
         what: What::Deployed,
@@ -167,13 +168,15 @@ mod tests {
         let log = "Branch main (at 1a2b3c4) deployed as release 20261121071000 by anna\n\
                    Branch a (at b) (at 5d6e7f8) deployed as release 20261121081000 by anna by berta\n\
                    something else\n\
+                   Branch main (at 9a9a9a9) deployed as release 20261121090000 by \n\
                    anna rolled back to release 20261121071000\n";
         let lines = revisions_log(log);
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
+        assert_eq!((lines[2].release.as_str(), lines[2].by.as_deref()), ("20261121090000", None));
         assert_eq!((lines[0].release.as_str(), lines[0].what), ("20261121071000", What::Deployed));
         assert_eq!((lines[0].by.as_deref(), lines[0].revision.as_deref()), (Some("anna"), Some("1a2b3c4")));
         assert_eq!(lines[0].at, at("2026-11-21T07:10:00Z"));
-        assert_eq!((lines[2].release.as_str(), lines[2].what), ("20261121071000", What::RolledBackTo));
+        assert_eq!((lines[3].release.as_str(), lines[3].what), ("20261121071000", What::RolledBackTo));
     }
 
     #[test]

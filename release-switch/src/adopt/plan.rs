@@ -174,7 +174,11 @@ fn events(layout: &Layout) -> Vec<Event> {
         }
         live = Some(&directory.id);
         let event = |kind| Event { kind, id: directory.id.clone(), at: line.at, by: line.by.clone() };
-        events.push(event(EventKind::Live));
+        let told = events.iter().rev().find(|event| event.kind == EventKind::Live);
+        // What was live in between is gone, and so is not told of.
+        if told.is_none_or(|told| told.id != directory.id) {
+            events.push(event(EventKind::Live));
+        }
         if line.what == What::Deployed {
             events.push(event(EventKind::Good));
         }
