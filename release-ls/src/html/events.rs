@@ -8,14 +8,14 @@ use crate::text;
 /// How many events are listed at most.
 const EVENTS: usize = 30;
 
-/// Writes the newest failures, ways back and changes by hand.
+/// Writes the newest failures, rollbacks and changes by hand.
 pub(crate) fn list(page: &mut String, activations: &[LsActivation]) {
     let is_event = |one: &&LsActivation| one.verdict == LsVerdict::Bad || one.back || one.found;
     let events: Vec<&LsActivation> = activations.iter().filter(is_event).collect();
     if events.is_empty() {
         return;
     }
-    line(page, "<h3>Failures, ways back, changes by hand</h3>\n<ul>");
+    line(page, "<h3>Failures, rollbacks, changes by hand</h3>\n<ul>");
     for one in events.iter().take(EVENTS) {
         line(page, &format!("<li>{}", safe(&event(one))));
     }

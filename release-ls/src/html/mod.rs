@@ -61,10 +61,11 @@ fn section(page: &mut String, section: &Section, now: &str) {
     line(
         page,
         &format!(
-            "<p>{}, {} in all; {}, {bad} bad, {back} back to an older one",
+            "<p>{}, {} in all; {}, {bad} bad, {}",
             count(releases.len(), "release"),
             text::size(bytes),
             count(section.activations.len(), "activation"),
+            count(back, "rollback"),
         ),
     );
     for remark in &section.listed.remarks {

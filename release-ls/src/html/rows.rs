@@ -83,7 +83,7 @@ fn row(page: &mut String, release: &LsRelease, spans: &[&LsActivation], scale: &
     line(
         page,
         &format!(
-            "<tr><td>{}<td class=i>{}<td class=w>{}<td class=l>{live}<td class=r{took}<td class=r>{}{}<td class=w>{}<td class=w>{}<td class=n>{}",
+            "<tr><td>{}<td class=i>{}<td class=w>{}<td class=l>{live}<td class=r{took}<td class=r>{}{}<td class=s>{}<td>{}<td class=n>{}",
             badges(release),
             safe(&release.id),
             minute(&release.created_at),
