@@ -73,7 +73,7 @@ impl Holder {
         let own = nix::unistd::getpgrp();
         match group {
             // Never the group that this process, and so perhaps the asking person's shell, is in.
-            Some(group) if group != own => format!("kill -TERM -- -{group}"),
+            Some(group) if group != own => format!("kill -TERM -{group}"),
             _ => format!("kill -TERM {}", self.pid),
         }
     }
