@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use process::command::Ended;
+use serde::Deserialize;
 
 use super::ask::{complaint, order, question};
 use super::{Act, Condition, Down, Expect, Fault, Identity, Inspection, Manager, SETTLING, State, refused, unknown};
@@ -22,9 +23,6 @@ pub(crate) struct Compose {
     project: Option<String>,
     spelling: OnceLock<Vec<String>>,
 }
-
-const FACTS: &str = "{{.Id}} {{.State.Status}} {{.State.Pid}} {{.RestartCount}} {{.State.ExitCode}} \
-                     {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}";
 
 impl Compose {
     /// The project of these files, or of the current directory. Nothing is asked yet.
@@ -105,24 +103,25 @@ impl Manager for Compose {
             // docker compose ps says 1 for a service that has no container.
             return Ok(State { condition: Condition::Stopped, ..State::default() });
         };
-        let argv =
-            [self.prefix.clone(), ["docker", "inspect", "--format", FACTS, id].map(str::to_owned).to_vec()].concat();
+        let argv = [self.prefix.clone(), ["docker", "inspect", id].map(str::to_owned).to_vec()].concat();
         let ended = question("docker inspect", &argv)?;
         if !ended.outcome.is_success() {
+            let said = complaint(&ended);
             // It was removed between the two questions.
-            return Ok(State { condition: Condition::Stopped, ..State::default() });
+            if said.contains("No such object") {
+                return Ok(State { condition: Condition::Stopped, ..State::default() });
+            }
+            bail!(refused(format!("docker inspect of {instance}: {said}")));
         }
-        understand(&String::from_utf8_lossy(&ended.stdout))
+        let facts: Vec<Container> = serde_json::from_slice(&ended.stdout).context("understand docker inspect")?;
+        facts.first().map_or_else(|| Ok(State::default()), understand)
     }
 
     fn act(&self, act: Act, instance: &Instance, _before: &State, deadline: Instant) -> Result<Expect> {
         match act {
-            Act::Restart => {
+            // One that is started is made anew too: the old one may have been made under another release.
+            Act::Restart | Act::Start => {
                 self.order(&["up", "-d", "--no-deps", "--force-recreate"], instance, deadline)?;
-                Ok(Expect::NewProcess)
-            }
-            Act::Start => {
-                self.order(&["up", "-d", "--no-deps"], instance, deadline)?;
                 Ok(Expect::NewProcess)
             }
             Act::Reload => self.order(&["kill", "-s", "HUP"], instance, deadline).map(|()| Expect::Up),
@@ -139,28 +138,53 @@ impl Manager for Compose {
     }
 }
 
-/// Reads what `docker inspect` says by the template above.
-fn understand(line: &str) -> Result<State> {
-    let words: Vec<&str> = line.split_ascii_whitespace().collect();
-    let [id, status, pid, restarts, exit, health] = words[..] else {
-        bail!(refused(format!("docker inspect says {:?}", line.trim())));
-    };
+/// What docker inspect says of a container, as far as it is looked at.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Container {
+    id: String,
+    #[serde(default)]
+    restart_count: u64,
+    state: ContainerState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ContainerState {
+    status: String,
+    #[serde(default)]
+    pid: u32,
+    #[serde(default)]
+    exit_code: i64,
+    #[serde(default)]
+    started_at: String,
+    /// Only where the image or the service has a health check.
+    health: Option<Health>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Health {
+    status: String,
+}
+
+fn understand(container: &Container) -> Result<State> {
+    let Container { id, restart_count, state } = container;
     let failed = |reason: String| Condition::Failed(Down { reason, fault: Fault::Release });
-    let condition = match (status, health) {
-        ("running", "starting") => Condition::Starting,
-        ("running", "unhealthy") => failed("its health check says unhealthy".into()),
+    let exit = state.exit_code;
+    let condition = match (state.status.as_str(), state.health.as_ref().map(|health| health.status.as_str())) {
+        ("running", Some("starting")) => Condition::Starting,
+        ("running", Some("unhealthy")) => failed("its health check says unhealthy".into()),
         ("running", _) => Condition::Running,
         ("created", _) => Condition::Stopped,
-        ("exited", _) if exit == "0" || exit == "143" || exit == "137" => Condition::Stopped,
+        // Ended by itself, or by the TERM or KILL of a stop.
+        ("exited", _) if matches!(exit, 0 | 137 | 143) => Condition::Stopped,
         ("exited" | "dead", _) => failed(format!("its container exited with {exit}")),
         ("restarting", _) => failed(format!("its container exited with {exit} and is started over and over")),
         _ => Condition::Unknown,
     };
-    let process = match pid.parse::<u32>().ok().filter(|pid| *pid != 0) {
-        Some(pid) => Identity::of(pid)?,
-        None => None,
-    };
-    Ok(State { condition, process, run: Some(id.to_owned()), restarts: restarts.parse().unwrap_or(0) })
+    let process = if state.pid == 0 { None } else { Identity::of(state.pid)? };
+    Ok(State { condition, process, run: Some(format!("{id} {}", state.started_at)), restarts: *restart_count })
 }
 
 /// Compose reports progress first and the reason last.
@@ -176,15 +200,22 @@ mod tests {
 
     #[test]
     fn what_docker_inspect_says() {
-        let condition = |line: &str| understand(line).unwrap().condition;
-        assert_eq!(condition("abc running 0 0 0 none"), Condition::Running);
-        assert_eq!(condition("abc running 0 0 0 healthy"), Condition::Running);
-        assert_eq!(condition("abc running 0 0 0 starting"), Condition::Starting);
-        assert_eq!(condition("abc exited 0 0 0 none"), Condition::Stopped);
-        assert_eq!(condition("abc exited 0 0 143 none"), Condition::Stopped);
-        assert!(matches!(condition("abc exited 0 0 1 none"), Condition::Failed(_)));
-        assert!(matches!(condition("abc running 0 0 0 unhealthy"), Condition::Failed(_)));
-        assert!(matches!(condition("abc restarting 0 3 1 none"), Condition::Failed(_)));
-        assert!(understand("abc").is_err());
+        let condition = |status: &str, exit: i64, health: Option<&str>| {
+            let health =
+                health.map_or_else(String::new, |health| format!(r#","Health":{{"Status":"{health}","Log":[]}}"#));
+            let text = format!(
+                r#"{{"Id":"abc","RestartCount":0,"State":{{"Status":"{status}","Pid":0,"ExitCode":{exit}{health}}}}}"#
+            );
+            understand(&serde_json::from_str(&text).unwrap()).unwrap().condition
+        };
+        assert_eq!(condition("running", 0, None), Condition::Running);
+        assert_eq!(condition("running", 0, Some("healthy")), Condition::Running);
+        assert_eq!(condition("running", 0, Some("starting")), Condition::Starting);
+        assert_eq!(condition("exited", 0, None), Condition::Stopped);
+        assert_eq!(condition("exited", 143, None), Condition::Stopped);
+        for (status, exit, health) in [("exited", 1, None), ("running", 0, Some("unhealthy")), ("restarting", 1, None)]
+        {
+            assert!(matches!(condition(status, exit, health), Condition::Failed(_)), "{status} {exit} {health:?}");
+        }
     }
 }
