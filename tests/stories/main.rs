@@ -8,6 +8,7 @@ mod a_kill_at_every_call;
 mod a_killed_build;
 mod a_killed_restart;
 mod a_root_of_another;
+mod asking_systemd;
 mod blame;
 mod collecting;
 mod durability_order;

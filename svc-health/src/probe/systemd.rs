@@ -64,6 +64,8 @@ fn judged(ended: &Ended) -> (Answer, Option<u32>) {
     let answer = match (load, active) {
         ("not-found", "inactive" | "") => Answer::Fail("there is no such unit".into()),
         (_, "active") => Answer::Pass,
+        // It ran, ended, and is only waiting to be tried again.
+        (_, "activating") if sub.starts_with("auto-restart") => Answer::Fail(format!("{state}: {result}")),
         (_, "activating" | "reloading" | "refreshing") => Answer::NotYet(state),
         (_, "") => Answer::CannotTell("systemctl told no state".into()),
         _ if result.is_empty() || result == "success" => Answer::Fail(state),
@@ -96,8 +98,13 @@ mod tests {
             (show("loaded", "active", "exited", "success", 0), Answer::Pass, None),
             (
                 show("loaded", "activating", "auto-restart", "exit-code", 0),
-                Answer::NotYet("the unit is activating (auto-restart)".into()),
+                Answer::Fail("the unit is activating (auto-restart): exit-code".into()),
                 None,
+            ),
+            (
+                show("loaded", "activating", "start", "success", 8),
+                Answer::NotYet("the unit is activating (start)".into()),
+                Some(8),
             ),
             (
                 show("loaded", "failed", "failed", "exit-code", 0),
