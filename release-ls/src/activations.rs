@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use dir::Name;
 use record::sections::{LsActivation, LsStage, LsVerdict};
-use store::History;
 use store::history::{Entry, Kind};
+use store::{History, Verdict};
 
 /// The activations of all links, or of `only`, newest first.
 pub(crate) fn list(root: &str, history: &History, only: Option<&Name>) -> Vec<LsActivation> {
@@ -26,7 +26,8 @@ pub(crate) fn list(root: &str, history: &History, only: Option<&Name>) -> Vec<Ls
                 let until = ended.insert(&entry.link, entry);
                 if only.is_none_or(|only| entry.link == *only) {
                     let back = befores.get(&index).is_some_and(|&before| Some(before) > entry.to_seq);
-                    activations.push(one(root, entry, back, verdict, until));
+                    let known = entry.to_seq.map_or(Verdict::Never, |seq| history.verdict(seq));
+                    activations.push(one(root, known, entry, back, verdict, until));
                 }
             }
             _ => {}
@@ -62,7 +63,14 @@ fn befores(history: &History) -> HashMap<usize, u64> {
     befores
 }
 
-fn one(root: &str, entry: &Entry, back: bool, judged: Option<&Entry>, until: Option<&Entry>) -> LsActivation {
+fn one(
+    root: &str,
+    known: Verdict,
+    entry: &Entry,
+    back: bool,
+    judged: Option<&Entry>,
+    until: Option<&Entry>,
+) -> LsActivation {
     // The verdict of the pipe itself comes last in it, and so knows all of its stages.
     let own = judged.filter(|judged| judged.pipe == entry.pipe);
     let stages = own.map(|judged| &judged.stages).filter(|stages| !stages.is_empty()).unwrap_or(&entry.stages);
@@ -78,6 +86,8 @@ fn one(root: &str, entry: &Entry, back: bool, judged: Option<&Entry>, until: Opt
         verdict: match judged.map(|judged| judged.kind) {
             Some(Kind::Good) => LsVerdict::Good,
             Some(Kind::Bad) => LsVerdict::Bad,
+            // Nobody judges a good release again when a failed pipe goes back to it.
+            _ if known == Verdict::Good => LsVerdict::Good,
             _ => LsVerdict::Done,
         },
         pipe: entry.pipe.clone(),
@@ -118,7 +128,7 @@ mod tests {
         assert_eq!(
             seen,
             [
-                ("r1".into(), LsVerdict::Done, true, false, 6),
+                ("r1".into(), LsVerdict::Good, true, false, 6),
                 ("r2".into(), LsVerdict::Bad, false, true, 5),
                 ("r1".into(), LsVerdict::Good, false, true, 2),
             ]
