@@ -9,6 +9,8 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+/// When the pages last changed in substance; the build's own date would make two builds differ.
+const DATE: &str = "2026-11-21";
 /// The word that asks, as first argument; a kind follows it.
 const ASKED: &str = "--generate-manual";
 
@@ -41,8 +43,7 @@ fn page(command: Command) -> std::io::Result<Vec<u8>> {
     let name = description.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();
     let man = Man::new(command.about(name));
     let mut out = Vec::new();
-    writeln!(out, ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '")?;
-    writeln!(out, ".TH {title} 1 \"\" \"cutover\" \"User Commands\"")?;
+    writeln!(out, ".TH {title} 1 \"{DATE}\" \"cutover\" \"User Commands\"")?;
     man.render_name_section(&mut out)?;
     man.render_synopsis_section(&mut out)?;
     writeln!(out, ".SH DESCRIPTION\n{}", roff(&description).trim_end())?;

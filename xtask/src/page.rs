@@ -10,14 +10,24 @@ pub(crate) fn whole(printed: &[u8], parts: &str, tool: &str, tools: &[String]) -
         .filter(|other| *other != tool)
         .map(|other| format!(".BR {} (1)", other.replace('-', "\\-")))
         .collect();
-    Ok(format!(
+    Ok(ascii(&format!(
         "{}\n{}\n{}{}.SH SEE ALSO\n{}\n",
-        head.trim_end(),
+        tidy(head).trim_end(),
         parts.trim_end(),
         exit_status(),
         ENVIRONMENT,
         others.join(",\n")
-    ))
+    )))
+}
+
+/// What the generator writes before a list of values is a blank line in a form that linters complain of.
+fn tidy(head: &str) -> String {
+    head.replace("\n.br\n\n.br\n", "\n.sp\n")
+}
+
+/// Characters beyond ASCII by their number, so that the page reads the same in every locale.
+fn ascii(page: &str) -> String {
+    page.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) }).collect()
 }
 
 /// The one table, as `record` has it.

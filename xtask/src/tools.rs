@@ -14,8 +14,8 @@ pub(crate) struct Built {
     pub(crate) names: Vec<String>,
 }
 
-/// Builds every tool of the workspace with the feature `record/manual`, in a target folder of its own so that the usual
-/// binaries stay as they are.
+/// Builds every tool of the workspace with the feature `record/manual`, beside what is built already: the next usual
+/// build puts the usual binaries back.
 pub(crate) fn build(top: &Path) -> Result<Built> {
     let entries = std::fs::read_dir(top).with_context(|| format!("read {}", top.display()))?;
     let is_tool = |name: &String| {
@@ -24,10 +24,9 @@ pub(crate) fn build(top: &Path) -> Result<Built> {
     let mut names: Vec<String> =
         entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).filter(is_tool).collect();
     names.sort();
-    let target = top.join("target/xtask");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top.join("target"), |named| top.join(named));
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(top).args(["build", "--locked", "--quiet", "--features", "record/manual", "-p", "record"]);
-    cargo.arg("--target-dir").arg(&target);
     for name in &names {
         cargo.args(["-p", name]);
     }

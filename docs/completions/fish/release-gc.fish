@@ -1,0 +1,22 @@
+complete -c release-gc -l keep -d 'Keep the newest N releases that were good, and the newest N that were live and not bad' -r
+complete -c release-gc -l keep-days -d 'Keep what was made, or stopped being live, less than D days ago' -r
+complete -c release-gc -l keep-unused -d 'Keep what was never live for this long after it was made' -r
+complete -c release-gc -l keep-failed -d 'Keep the newest N failed builds; they never count against --keep' -r
+complete -c release-gc -l min-free -d 'Until this much of the disk is free (2G, 10%), also remove what only its age keeps, oldest first' -r
+complete -c release-gc -l max-delete -d 'Remove at most N releases and failed builds, the oldest' -r
+complete -c release-gc -l root -d 'The root: the directory with releases/, shared/ and the link [env: CUTOVER_ROOT]' -r -F
+complete -c release-gc -l link -d 'The link that says which release is live [env: CUTOVER_LINK] [default: current]' -r
+complete -c release-gc -l lock-wait -d 'How long to wait for a lock that somebody else holds; 0s asks once' -r
+complete -c release-gc -l report -d 'Write this stage\'s entry whole to FILE, however long its lists are' -r -F
+complete -c release-gc -l color -d 'Colours on stderr, and on the terminal where a tool prints a table' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c release-gc -l strict -d 'Remove no release while processes cannot be looked at, and fail when anything is left'
+complete -c release-gc -l dry-run -d 'Only plan: lock and write nothing; makes all later stages of the pipe plan too'
+complete -c release-gc -s n -l no-record -d 'Read no record from stdin: run alone, or begin a pipe'
+complete -c release-gc -l allow-network-fs -d 'Work on NFS, CIFS and FUSE too, where locks and renames may not hold what is promised'
+complete -c release-gc -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c release-gc -s v -l verbose -d 'Say more on stderr'
+complete -c release-gc -l schema -d 'Print the JSON Schema of the record and exit'
+complete -c release-gc -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c release-gc -s V -l version -d 'Print version'

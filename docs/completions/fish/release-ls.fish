@@ -1,0 +1,19 @@
+complete -c release-ls -l verify -d 'Hash the files of every release again, or of this one, and say what differs from when it was made' -r
+complete -c release-ls -l root -d 'The root: the directory with releases/, shared/ and the link [env: CUTOVER_ROOT]' -r -F
+complete -c release-ls -l link -d 'The link that says which release is live [env: CUTOVER_LINK] [default: current]' -r
+complete -c release-ls -l lock-wait -d 'How long to wait for a lock that somebody else holds; 0s asks once' -r
+complete -c release-ls -l report -d 'Write this stage\'s entry whole to FILE, however long its lists are' -r -F
+complete -c release-ls -l color -d 'Colours on stderr, and on the terminal where a tool prints a table' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c release-ls -l json -d 'One JSON object per line, per release or whatever else is shown'
+complete -c release-ls -l history -d 'What each link named since when, newest first, and how long the stages of that pipe took'
+complete -c release-ls -l html -d 'A page that needs nothing else: what was live when, failures, rollbacks, sizes and durations'
+complete -c release-ls -l dry-run -d 'Only plan: lock and write nothing; makes all later stages of the pipe plan too'
+complete -c release-ls -s n -l no-record -d 'Read no record from stdin: run alone, or begin a pipe'
+complete -c release-ls -l allow-network-fs -d 'Work on NFS, CIFS and FUSE too, where locks and renames may not hold what is promised'
+complete -c release-ls -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c release-ls -s v -l verbose -d 'Say more on stderr'
+complete -c release-ls -l schema -d 'Print the JSON Schema of the record and exit'
+complete -c release-ls -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c release-ls -s V -l version -d 'Print version'

@@ -1,0 +1,24 @@
+complete -c release-switch -l to -d 'Switch to this release instead of the record\'s, a bad one too' -r
+complete -c release-switch -l expect -d 'Do it only if the link names this release now' -r
+complete -c release-switch -l link-path -d 'Let the link name the one file in the release that matches, instead of its directory' -r
+complete -c release-switch -l reason -d 'Why; kept in the history' -r
+complete -c release-switch -l root -d 'The root: the directory with releases/, shared/ and the link [env: CUTOVER_ROOT]' -r -F
+complete -c release-switch -l link -d 'The link that says which release is live [env: CUTOVER_LINK] [default: current]' -r
+complete -c release-switch -l lock-wait -d 'How long to wait for a lock that somebody else holds; 0s asks once' -r
+complete -c release-switch -l report -d 'Write this stage\'s entry whole to FILE, however long its lists are' -r -F
+complete -c release-switch -l color -d 'Colours on stderr, and on the terminal where a tool prints a table' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c release-switch -l rollback -d 'Switch to the newest good release that was live on this link before, and mark the one it leaves bad'
+complete -c release-switch -l good -d 'Mark the release good that this pipe made live; with -n the one that is live'
+complete -c release-switch -l undo -d 'Behind a failed record put back what this pipe switched; behind a good one mark the release good'
+complete -c release-switch -l adopt -d 'Take over a layout that Capistrano, Deployer or commcare-cloud made: write manifests and history for what is there'
+complete -c release-switch -l supersede -d 'Switch although another pipe is held and waits for promotion, which it then never gets'
+complete -c release-switch -l dry-run -d 'Only plan: lock and write nothing; makes all later stages of the pipe plan too'
+complete -c release-switch -s n -l no-record -d 'Read no record from stdin: run alone, or begin a pipe'
+complete -c release-switch -l allow-network-fs -d 'Work on NFS, CIFS and FUSE too, where locks and renames may not hold what is promised'
+complete -c release-switch -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c release-switch -s v -l verbose -d 'Say more on stderr'
+complete -c release-switch -l schema -d 'Print the JSON Schema of the record and exit'
+complete -c release-switch -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c release-switch -s V -l version -d 'Print version'
