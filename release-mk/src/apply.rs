@@ -51,7 +51,7 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
         pipe.check_signals()
     };
     artifact::check(&request.artifact)?;
-    if request.sha256.is_some() && matches!(source, Source::Directory { .. }) {
+    if request.sha256.is_some() && matches!(source, Source::Directory { .. } | Source::Git(_)) {
         return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());
     }
     let survey = match source {
@@ -61,7 +61,7 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
             Some(Survey::of(dir, &build::exclude(request)?, root, &mut tick)?)
         }
         Source::File { file, .. } => Some(source::file::survey(file)?),
-        Source::Archive { .. } => None,
+        Source::Archive { .. } | Source::Git(_) => None,
     };
     Ok(Facts {
         survey,

@@ -99,6 +99,7 @@ impl Build<'_> {
         self.refuse_other(sha256)?;
         let content = match (source, sha256) {
             (Source::File { name, .. }, Some(sha256)) => Content::File(sha256, name.clone()),
+            (Source::Git(git), _) => Content::Revision(git.commit(self.root.state(), pipe)?.revision.clone()),
             (_, Some(sha256)) => Content::Archive(sha256),
             (_, None) => Content::of_entries(entries)?,
         };
@@ -139,7 +140,8 @@ impl Build<'_> {
             limits: self.request.limits,
             entries,
             meter,
-            now: pipe.now(),
+            state: self.root.state(),
+            pipe,
         };
         fill.run(source, &mut tick)
     }

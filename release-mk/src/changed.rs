@@ -37,8 +37,13 @@ pub(crate) fn is_settled(pipe: &mut Pipe, request: &Request, source: &Source, si
     let Some(rootdir) = site.root.as_ref().filter(|root| root.dir().open_dir(".cutover").is_ok()) else {
         return Ok(false);
     };
-    if request.force {
+    // A fetch writes, which a dry run must not: it then plans as if the revision were new.
+    if request.force || (pipe.dry_run() && matches!(source, Source::Git(_))) {
         return Ok(false);
+    }
+    if matches!(source, Source::Git(_)) {
+        // Git is a child, which takes over a real identity only.
+        rootdir.become_owner()?;
     }
     let _acting = rootdir.act_as_owner()?;
     let root = Root::open(&site.path, pipe.options().allow_network_fs)?;
@@ -97,6 +102,7 @@ fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Resu
         }
         Source::File { name, file, .. } => Ok(Content::File(digest(file, &mut tick)?, name.clone())),
         Source::Archive { path: Some(_), file, .. } => Ok(Content::Archive(digest(file, &mut tick)?)),
+        Source::Git(git) => Ok(Content::Revision(git.commit(root.state(), pipe)?.revision.clone())),
         Source::Archive { path: None, .. } => bail!(
             Failure::new(Exit::Usage, "usage", "--if-changed cannot ask a stream")
                 .hint("a stream is known only when it has been read: put it into a file first")

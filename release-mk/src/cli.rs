@@ -11,7 +11,7 @@ use crate::content::Sha;
 use crate::plan::{Hold, Request, RequiredVariables, Share, Step};
 use crate::source::archive::Limits;
 
-/// Make a release out of a directory, a file or an archive, whole and durable or not at all.
+/// Make a release out of a directory, a file, an archive or a git revision, whole and durable or not at all.
 #[derive(Debug, Parser)]
 #[command(
     name = "release-mk",
@@ -26,6 +26,9 @@ struct Cli {
     /// Where the release comes from: a directory, a file, a .tar[.gz|.zst|.xz] or .zip archive, or - for a tar stream on stdin
     #[arg(long, value_name = "SOURCE")]
     from: PathBuf,
+    /// Take SOURCE for a git repository, local or at an ssh, https or file URL, and REF for the branch, tag or commit of it
+    #[arg(long = "ref", value_name = "REF")]
+    reference: Option<String>,
     /// Name the release; by default UTC time and number, as 20261121T071000Z-12
     #[arg(long, value_name = "ID")]
     name: Option<ReleaseId>,
@@ -102,6 +105,7 @@ pub(crate) fn request() -> (Request, Options) {
         .map(|(days, reason)| Hold { period: Duration::from_secs(u64::from(days) * 24 * 60 * 60), reason });
     let request = Request {
         from: cli.from,
+        reference: cli.reference,
         name: cli.name,
         exclude: cli.exclude,
         steps: cli.step,

@@ -1,4 +1,4 @@
-//! release-mk: makes a release out of a directory, a file or an archive, and starts the record.
+//! release-mk: makes a release out of a directory, a file, an archive or a git revision, and starts the record.
 
 mod apply;
 mod artifact;
@@ -26,6 +26,7 @@ mod stat_cache;
 mod state;
 mod steps;
 mod unchanged;
+mod watch;
 
 use std::process::ExitCode;
 

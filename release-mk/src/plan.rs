@@ -17,6 +17,8 @@ use crate::source::survey::Survey;
 pub(crate) struct Request {
     /// The source as it was given.
     pub(crate) from: PathBuf,
+    /// The branch, tag or commit of a git repository.
+    pub(crate) reference: Option<String>,
     /// The id that was asked for.
     pub(crate) name: Option<ReleaseId>,
     /// Patterns of what stays behind.
@@ -251,6 +253,7 @@ pub(crate) mod tests {
     pub(crate) fn request() -> Request {
         Request {
             from: "build".into(),
+            reference: None,
             steps: Vec::new(),
             artifact: Vec::new(),
             resume: None,

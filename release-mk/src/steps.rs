@@ -1,7 +1,7 @@
 //! Build steps: commands that run in the tree, one after the other, until one fails.
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
@@ -9,11 +9,11 @@ use process::command::{Ended, Outcome, Spec};
 use record::clock::milliseconds;
 use record::sections::{MkOutcome, MkStep};
 use record::{Exit, Failure, Pipe};
-use rustix::event::epoll;
 use store::staging::Staging;
 
 use crate::plan::Step;
 use crate::state::{self, State};
+use crate::watch;
 
 /// Runs the steps that are not done yet, in the staging tree, and notes each that is. Their output goes to stderr
 /// and to a log each. A signal, or a later stage that is gone, ends the process group of the step in hand.
@@ -33,7 +33,7 @@ pub(crate) fn run(
         done.outcome = MkOutcome::Skipped;
     }
     let (logs, _) = staging.dir.ensure_dir("logs", 0o700)?;
-    let watched = watch(pipe)?;
+    let watched = watch::down_and_signals(pipe)?;
     for (at, step) in steps.iter().enumerate().skip(finished) {
         pipe.look_down()?;
         pipe.check_signals()?;
@@ -88,14 +88,4 @@ fn judge(step: &Step, ended: &Ended, report: &mut MkStep, pipe: &Pipe, hint: &st
     };
     let log = report.log.clone().unwrap_or_default();
     bail!(Failure::new(Exit::Failed, "mk.step", format!("step {} {how}; its log is {log}", step.name)).hint(hint))
-}
-
-/// One descriptor that becomes readable when a signal came or nobody reads our stdout any more.
-fn watch(pipe: &Pipe) -> Result<OwnedFd> {
-    let watched = epoll::create(epoll::CreateFlags::CLOEXEC).context("watch for signals")?;
-    epoll::add(&watched, pipe.interrupts(), epoll::EventData::new_u64(0), epoll::EventFlags::IN)
-        .context("watch for signals")?;
-    // Errors and hang-ups are told without asking. A file cannot be watched, and needs not be.
-    let _ = epoll::add(&watched, std::io::stdout(), epoll::EventData::new_u64(1), epoll::EventFlags::empty());
-    Ok(watched)
 }

@@ -1,7 +1,8 @@
 //! `--link-unchanged`: files that are as they were in the previous release become hard links to it.
 //!
-//! Only size, modification time to the nanosecond and mode are compared, no content: a file that was
-//! edited and got its old time back counts as unchanged.
+//! In a directory source only size, modification time to the nanosecond and mode are compared, no content: a file
+//! that was edited and got its old time back counts as unchanged. What comes out of an archive or a repository is
+//! compared by digest.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -53,6 +54,32 @@ impl Previous {
         let sha256 = if same { self.digests.get(&key(path.as_os_str().as_bytes()))? } else { return None };
         linkat(previous, name, to, name, AtFlags::empty()).ok()?;
         Some(*sha256)
+    }
+}
+
+impl Previous {
+    /// Links `path` of the previous release into `to` if its content is the same by digest, and so are size and mode.
+    /// `mtime` counts too unless it is `None`: git knows no times. False means that it is to be written.
+    pub(crate) fn link_same(
+        &self,
+        to: &Dir,
+        path: &Path,
+        sha256: &Sha,
+        size: u64,
+        mode: u32,
+        mtime: Option<i64>,
+    ) -> bool {
+        if self.digests.get(&key(path.as_os_str().as_bytes())) != Some(sha256) {
+            return false;
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let Some(previous) = self.directory(parent) else { return false };
+        let same = previous.stat(name).is_ok_and(|there| {
+            there.kind() == Kind::File
+                && (there.mode(), there.size()) == (mode, size)
+                && mtime.is_none_or(|mtime| mtime == there.0.st_mtime)
+        });
+        same && linkat(&previous, name, to, name, AtFlags::empty()).is_ok()
     }
 }
 

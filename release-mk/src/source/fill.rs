@@ -1,10 +1,11 @@
 //! Puts a source, whichever kind it is, into an empty tree.
 
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
 use dir::Dir;
+use record::Pipe;
 
 use super::archive::unpack::Target;
 use super::archive::{self, Format, Limits};
@@ -31,14 +32,28 @@ pub(crate) struct Fill<'a> {
     pub(crate) entries: &'a Entries,
     /// How far it is.
     pub(crate) meter: &'a Meter,
-    /// The time of the build.
-    pub(crate) now: SystemTime,
+    /// The root's `.cutover/`, for mirrors.
+    pub(crate) state: &'a Dir,
+    /// The pipe the build belongs to.
+    pub(crate) pipe: &'a Pipe,
 }
 
 impl Fill<'_> {
     /// Writes the tree, not yet durable; says the digest of a source that is a single file or archive.
     pub(crate) fn run(&self, source: &Source, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
-        let Self { to, exclude, previous, limits, entries, meter, now } = *self;
+        let Self { to, exclude, previous, limits, entries, meter, state, pipe } = *self;
+        let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let target = Target {
+            tree: to,
+            exclude,
+            limits,
+            entries,
+            meter,
+            now,
+            previous,
+            timeless: matches!(source, Source::Git(_)),
+        };
         match source {
             Source::Directory { dir, .. } => {
                 Copy { from: dir, to, exclude, entries, previous, meter }.run(tick)?;
@@ -54,15 +69,13 @@ impl Fill<'_> {
                 Ok(sha256.into_inner())
             }
             Source::Archive { file, format, .. } => {
-                let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                let now = i64::try_from(now).unwrap_or(i64::MAX);
-                let target = Target { tree: to, exclude, limits, entries, meter, now };
                 let file = file.try_clone().context("read the archive")?;
                 match format {
                     Format::Tar => archive::tar::read(file, &target, tick),
                     Format::Zip => archive::zip::read(file, &target, tick),
                 }
             }
+            Source::Git(git) => git.unpack(state, pipe, &target, tick).map(|()| None),
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod fill;
+pub(crate) mod git;
 pub(crate) mod survey;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use record::{Exit, Failure};
 use crate::plan::Request;
 use crate::shown::shown;
 use archive::Format;
+use git::Git;
 
 /// An opened source. Opened before anything else is done, as the user who asked.
 #[derive(Debug)]
@@ -48,11 +50,16 @@ pub(crate) enum Source {
         /// How it is read.
         format: Format,
     },
+    /// A revision of a git repository.
+    Git(Git),
 }
 
 /// Opens what `--from` names. Writes nothing.
 pub(crate) fn open(request: &Request) -> Result<Source> {
     let given = &request.from;
+    if let Some(reference) = &request.reference {
+        return Git::new(given, reference).map(Source::Git);
+    }
     if given.as_os_str() == "-" {
         return stdin();
     }
@@ -99,6 +106,7 @@ impl Source {
         match self {
             Self::Directory { path, .. } | Self::File { path, .. } => Some(path),
             Self::Archive { path, .. } => path.as_deref(),
+            Self::Git(_) => None,
         }
     }
 
@@ -110,6 +118,7 @@ impl Source {
             Self::Archive { path: None, .. } => "stream",
             Self::Archive { format: Format::Tar, .. } => "tar",
             Self::Archive { format: Format::Zip, .. } => "zip",
+            Self::Git(git) => return git.to_record(),
         };
         record::Source {
             kind: kind.into(),

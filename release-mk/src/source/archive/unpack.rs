@@ -23,11 +23,13 @@ use sha2::{Digest, Sha256};
 use store::listing::Entry;
 
 use super::{Limits, names, refuse, symlinks};
+use crate::content::Sha;
 use crate::entries::{self, Entries};
 use crate::exclude::Exclude;
 use crate::metadata;
 use crate::progress::Meter;
 use crate::shown::shown;
+use crate::unchanged::Previous;
 
 /// Files up to this size are handed to a writer; larger ones are written while they are read.
 const SMALL: u64 = 256 * 1024;
@@ -52,6 +54,21 @@ pub(crate) struct Target<'a> {
     pub(crate) meter: &'a Meter,
     /// Times after this one are wrong, in seconds since 1970.
     pub(crate) now: i64,
+    /// The release whose identical files are linked to.
+    pub(crate) previous: Option<&'a Previous>,
+    /// Whether a file with another time counts as identical: where the source has no times of its own.
+    pub(crate) timeless: bool,
+}
+
+impl Target<'_> {
+    fn is_linked(&self, parent: &Dir, path: &Path, sha256: &Sha, size: u64, mode: u32, mtime: i64) -> bool {
+        let mtime = (!self.timeless).then_some(mtime);
+        let linked = self.previous.is_some_and(|previous| previous.link_same(parent, path, sha256, size, mode, mtime));
+        if linked {
+            self.meter.linked(size);
+        }
+        linked
+    }
 }
 
 /// What a header says of an entry besides its name.
@@ -224,9 +241,21 @@ impl Unpack<'_> {
         if done != size {
             bail!(damaged(&path));
         }
+        let sha256: Sha = sha.finalize().into();
+        if self.target.previous.is_some() {
+            // Only now it is known to be the same; the copy makes room for the link.
+            let name = path.file_name().unwrap_or_default();
+            let aside = format!(".{}", dir::random_suffix());
+            parent.rename_new(name, parent, &aside)?;
+            if self.target.is_linked(parent, &path, &sha256, size, mode, mtime.tv_sec()) {
+                parent.remove_file(&aside)?;
+                return self.target.entries.add(vec![entries::file(&path, mode, size, sha256)]);
+            }
+            parent.rename_new(&aside, parent, name)?;
+        }
         metadata::finish(&file, mode, &mtime).with_context(|| format!("set mode of {}", shown(&path)))?;
         self.target.meter.file(size);
-        self.target.entries.add(vec![entries::file(&path, mode, size, sha.finalize().into())])
+        self.target.entries.add(vec![entries::file(&path, mode, size, sha256)])
     }
 
     /// The path of an entry, `None` if it stays behind.
@@ -300,12 +329,15 @@ fn write_batches(batches: &Mutex<Receiver<Vec<Pending>>>, target: &Target<'_>) -
 }
 
 fn write_one(Pending { parent, path, mode, mtime, content }: Pending, target: &Target<'_>) -> Result<Entry> {
+    let (size, sha256): (u64, Sha) = (content.len() as u64, Sha256::digest(&content).into());
+    if target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
+        return Ok(entries::file(&path, mode, size, sha256));
+    }
     let mut file = create(&parent, &path)?;
     file.write_all(&content).with_context(|| format!("write {}", shown(&path)))?;
     metadata::finish(&file, mode, &mtime).with_context(|| format!("set mode of {}", shown(&path)))?;
-    let size = content.len() as u64;
     target.meter.file(size);
-    Ok(entries::file(&path, mode, size, Sha256::digest(&content).into()))
+    Ok(entries::file(&path, mode, size, sha256))
 }
 
 fn create(parent: &Dir, path: &Path) -> Result<File> {

@@ -1,0 +1,220 @@
+//! The mirror of a repository: fetched incrementally, under a lock of its own.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use dir::Dir;
+use process::command::{Ended, Outcome, Spec};
+use record::{Exit, Failure, Pipe};
+use sha2::{Digest, Sha256};
+use store::listing::hex;
+
+use super::reference::without_user;
+use crate::watch;
+
+/// What git prints is kept up to here.
+const OUTPUT: usize = 64 << 10;
+
+/// One commit in a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Commit {
+    /// The bare repository that has it.
+    pub(super) mirror: PathBuf,
+    /// Its full id.
+    pub(crate) revision: String,
+    /// When it was committed, in seconds since 1970: the time of every file of the release.
+    pub(super) at: i64,
+}
+
+/// Brings the mirror up to date and resolves the reference to exactly one commit.
+pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) -> Result<Commit> {
+    let (mirrors, _) = state.ensure_dir("mirrors", 0o700)?;
+    let name = hex(&Sha256::digest(address))[..32].to_owned();
+    let Ok(_lock) = mirrors.lock_file(format!("{name}.lock"), 0o600, pipe.wait())? else {
+        bail!(
+            Failure::new(Exit::Busy, "mk.mirror_busy", format!("another build fetches from {}", without_user(address)))
+                .hint("wait for it, or longer with --lock-wait")
+                .retryable()
+        );
+    };
+    let mirror = mirrors.path().join(format!("{name}.git"));
+    let git = |arguments: &[&str]| run(&mirror, address, arguments, pipe);
+    if mirrors.stat_if_there(format!("{name}.git"))?.is_none() {
+        git(&["init", "--quiet", "--bare", "--template="])?;
+    }
+    let found = if is_full_id(reference) { resolve(&mirror, address, reference, pipe)? } else { None };
+    let revision = match found {
+        // A full id means the same for ever.
+        Some(revision) => revision,
+        None => {
+            let mut refspecs = vec!["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+            if reference == "HEAD" {
+                refspecs.push("+HEAD:refs/cutover/HEAD");
+            }
+            let mut arguments = vec!["fetch", "--quiet", "--no-tags", "--prune", "--force", "--no-write-fetch-head"];
+            arguments.extend(["--no-recurse-submodules", "--no-auto-maintenance", "--end-of-options", address]);
+            arguments.extend(refspecs);
+            git(&arguments)?;
+            let wanted = if reference == "HEAD" { "refs/cutover/HEAD" } else { reference };
+            match resolve(&mirror, address, wanted, pipe)? {
+                Some(revision) => revision,
+                None => bail!(
+                    Failure::new(
+                        Exit::Failed,
+                        "mk.reference",
+                        format!("{} has no commit '{reference}'", without_user(address))
+                    )
+                    .hint("--ref takes a branch, a tag or the id of a commit that one of them contains")
+                ),
+            }
+        }
+    };
+    let time = git(&["log", "-1", "--no-show-signature", "--format=%ct", "--end-of-options", &revision])?;
+    let at = time.trim().parse().unwrap_or(0);
+    Ok(Commit { mirror, revision, at })
+}
+
+/// The commit that a name means: a tag, a branch, or an id. A name that is both a tag and another branch is refused.
+fn resolve(mirror: &Path, address: &str, reference: &str, pipe: &Pipe) -> Result<Option<String>> {
+    let candidates = match reference {
+        full if full.starts_with("refs/") => vec![full.to_owned()],
+        name => vec![format!("refs/tags/{name}"), format!("refs/heads/{name}")],
+    };
+    let mut found = Vec::new();
+    for candidate in &candidates {
+        found.extend(commit_of(mirror, address, candidate, pipe)?);
+    }
+    found.dedup();
+    let is_id = reference.len() >= 7 && reference.bytes().all(|b| b.is_ascii_hexdigit());
+    if found.is_empty() && is_id {
+        found.extend(commit_of(mirror, address, reference, pipe)?);
+    }
+    if found.len() > 1 {
+        bail!(
+            Failure::new(Exit::Failed, "mk.reference", format!("'{reference}' is a tag and another branch"))
+                .hint(format!("say which: --ref refs/tags/{reference} or --ref refs/heads/{reference}"))
+        );
+    }
+    Ok(found.pop())
+}
+
+fn commit_of(mirror: &Path, address: &str, name: &str, pipe: &Pipe) -> Result<Option<String>> {
+    let commit = format!("{name}^{{commit}}");
+    let ended = start(mirror, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit], pipe)?;
+    match ended.outcome {
+        Outcome::Exited(0) => {
+            let revision = String::from_utf8_lossy(&ended.stdout).trim().to_owned();
+            Ok(Some(revision).filter(|revision| is_full_id(revision)))
+        }
+        Outcome::Exited(1 | 128) => Ok(None),
+        _ => Err(failed(address, "rev-parse", &ended, pipe)),
+    }
+}
+
+fn is_full_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn run(mirror: &Path, address: &str, arguments: &[&str], pipe: &Pipe) -> Result<String> {
+    let ended = start(mirror, arguments, pipe)?;
+    if ended.outcome.is_success() {
+        return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
+    }
+    Err(failed(address, arguments.first().copied().unwrap_or(""), &ended, pipe))
+}
+
+fn start(mirror: &Path, arguments: &[&str], pipe: &Pipe) -> Result<Ended> {
+    let argv = hardened(mirror).into_iter().chain(arguments.iter().map(OsString::from));
+    let mut spec = Spec::program("git", argv).captured(OUTPUT);
+    for (name, value) in environment() {
+        spec = match value {
+            Some(value) => spec.env(name, value),
+            None => spec.env_remove(name),
+        };
+    }
+    let watched = watch::down_and_signals(pipe)?;
+    spec.run(Some(watched.as_fd()))
+}
+
+fn failed(address: &str, what: &str, ended: &Ended, pipe: &Pipe) -> anyhow::Error {
+    if ended.outcome == Outcome::Interrupted
+        && let Err(error) = pipe.check_signals().and_then(|()| pipe.look_down())
+    {
+        return error;
+    }
+    let stderr = String::from_utf8_lossy(&ended.stderr).replace(address, &without_user(address));
+    // What went wrong comes with a prefix; what follows is advice.
+    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let reason = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");
+    let said = lines().find(reason).or_else(|| lines().last()).unwrap_or("it said nothing");
+    let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let message = match ended.outcome {
+        Outcome::NotFound => "git is not installed".to_owned(),
+        _ => format!("git {what} of {} failed: {}", without_user(address), said),
+    };
+    Failure::new(Exit::Failed, "mk.git", message)
+        .hint("check the address, the reference and your access with git ls-remote")
+        .into()
+}
+
+/// The command line of every git: a mirror of ours, and nothing that runs a program a repository names.
+pub(super) fn hardened(mirror: &Path) -> Vec<OsString> {
+    let settings = [
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "core.attributesFile=/dev/null",
+        "protocol.allow=never",
+        "protocol.file.allow=always",
+        "protocol.ssh.allow=always",
+        "protocol.https.allow=always",
+        "submodule.recurse=false",
+        "fetch.recurseSubmodules=false",
+        "gc.auto=0",
+        "maintenance.auto=false",
+        "core.pager=cat",
+    ];
+    let mut argv: Vec<OsString> = vec!["git".into(), "--no-replace-objects".into()];
+    for setting in settings {
+        argv.extend(["-c".into(), setting.into()]);
+    }
+    argv.push("--git-dir".into());
+    argv.push(mirror.into());
+    argv
+}
+
+/// What is set, and with `None` what is taken out of the environment.
+pub(super) fn environment() -> Vec<(&'static str, Option<&'static str>)> {
+    let mut environment = vec![
+        ("GIT_CONFIG_NOSYSTEM", Some("1")),
+        ("GIT_TERMINAL_PROMPT", Some("0")),
+        ("GIT_ALLOW_PROTOCOL", Some("file:ssh:https")),
+        ("GIT_NO_LAZY_FETCH", Some("1")),
+        ("LC_ALL", Some("C")),
+    ];
+    let inherited = [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_CONFIG",
+        "GIT_CONFIG_COUNT",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_TEMPLATE_DIR",
+        "GIT_TRACE",
+    ];
+    environment.extend(inherited.map(|name| (name, None)));
+    // Whoever became the root's owner cannot read the configuration of the user he was.
+    let me = nix::unistd::geteuid().as_raw();
+    let home = std::env::var_os("HOME").and_then(|home| std::fs::metadata(home).ok());
+    if home.is_none_or(|home| home.uid() != me) {
+        environment.extend([("GIT_CONFIG_GLOBAL", Some("/dev/null")), ("HOME", None), ("XDG_CONFIG_HOME", None)]);
+    }
+    environment
+}

@@ -1,0 +1,81 @@
+//! A git revision as source: fetched into a mirror under `.cutover/`, resolved to one commit, and read object by object.
+//!
+//! Nothing of a repository is ever executed: there is no checkout, so neither hooks nor filters nor attributes
+//! of its files mean anything, and only the file, ssh and https protocols are spoken.
+
+pub(crate) mod mirror;
+mod objects;
+mod reference;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+use dir::Dir;
+use record::{Exit, Failure, Pipe};
+
+use super::archive::unpack::Target;
+pub(crate) use mirror::Commit;
+
+/// A repository and what is wanted of it.
+#[derive(Debug)]
+pub(crate) struct Git {
+    /// A URL, or the absolute path of a local repository.
+    address: String,
+    /// The branch, tag or commit that was asked for.
+    reference: String,
+    commit: OnceLock<Commit>,
+}
+
+impl Git {
+    /// Checks address and reference. Reads no more than whether a local repository is there.
+    pub(crate) fn new(given: &Path, reference: &str) -> Result<Self> {
+        reference::check(reference)?;
+        let Some(text) = given.to_str() else {
+            bail!(Failure::new(Exit::Usage, "usage", "the address of a git repository is UTF-8"));
+        };
+        let address = if reference::is_remote(text)? {
+            text.to_owned()
+        } else {
+            let missing = || {
+                Failure::new(Exit::Failed, "mk.source", format!("there is no repository at {}", text.escape_debug()))
+                    .hint("--from names a local repository or an ssh, https or file URL when --ref is given")
+            };
+            let path = std::fs::canonicalize(given).with_context(missing)?;
+            path.to_str().with_context(missing)?.to_owned()
+        };
+        Ok(Self { address, reference: reference.to_owned(), commit: OnceLock::new() })
+    }
+
+    /// The commit; the first call fetches. Writes the mirror below `state`, the root's `.cutover/`.
+    pub(crate) fn commit(&self, state: &Dir, pipe: &Pipe) -> Result<&Commit> {
+        if let Some(commit) = self.commit.get() {
+            return Ok(commit);
+        }
+        let commit = mirror::fetch(&self.address, &self.reference, state, pipe)?;
+        Ok(self.commit.get_or_init(|| commit))
+    }
+
+    /// Puts the commit's tree into the target.
+    pub(crate) fn unpack(
+        &self,
+        state: &Dir,
+        pipe: &Pipe,
+        target: &Target<'_>,
+        tick: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let commit = self.commit(state, pipe)?;
+        objects::unpack(commit, target, tick)
+    }
+
+    /// What the record says: never the user information of a URL.
+    pub(crate) fn to_record(&self) -> record::Source {
+        record::Source {
+            kind: "git".into(),
+            repository: Some(reference::without_user(&self.address)),
+            reference: Some(self.reference.clone()),
+            revision: self.commit.get().map(|commit| commit.revision.clone()),
+            ..record::Source::default()
+        }
+    }
+}
