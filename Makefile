@@ -3,8 +3,11 @@
 CARGO ?= cargo
 FROM  ?=
 
+prefix  ?= /usr/local
+DESTDIR ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help build release test check demo setup clean
+.PHONY: help build release install uninstall test check demo setup clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -14,6 +17,12 @@ build: ## build every tool (debug)
 
 release: ## build every tool, optimised and static; the last line says where
 	@scripts/build-release
+
+install: ## build and install into prefix=/usr/local, beneath DESTDIR=
+	@prefix='$(prefix)' DESTDIR='$(DESTDIR)' scripts/install
+
+uninstall: ## remove what install put there
+	@prefix='$(prefix)' DESTDIR='$(DESTDIR)' scripts/install --uninstall
 
 setup: ## install what the tests need, or say what is missing
 	@scripts/setup
