@@ -17,7 +17,7 @@ use crate::plan::Step;
 use crate::request::{Order, Service};
 use crate::surroundings::Surroundings;
 use crate::verify::{Risen, perform};
-use crate::watch::wait_unless;
+use crate::watch::{any_of, wait_unless};
 
 /// A run at work.
 pub(crate) struct Run<'a> {
@@ -78,7 +78,7 @@ impl Run<'_> {
             failure = self.watch(&risen).err();
         }
         let after = self.run_after(number, &begun);
-        self.show()?;
+        self.pipe.set_section(&self.section);
         match failure {
             Some(failure) => {
                 if let Err(error) = after {
@@ -173,11 +173,17 @@ impl Run<'_> {
         for instance in about {
             self.pipe.check_signals()?;
             let limit = self.order.gate_timeout;
-            let asked = gate::ask(gate, instance, number, limit, &self.surroundings, self.pipe.interrupts().as_fd())?;
+            // A gate that waits for a process that is gone need not wait for its own deadline.
+            let ends = risen.iter().filter_map(Risen::end);
+            let alarm = any_of(&ends.chain([self.pipe.interrupts().as_fd()]).collect::<Vec<_>>())?;
+            let asked = gate::ask(gate, instance, number, limit, &self.surroundings, alarm.as_fd())?;
             show_printed(self.pipe, &asked.printed);
             self.section.gates.push(asked.answer);
             // The reason is the signal, not what became of the gate.
             self.pipe.check_signals()?;
+            if risen.iter().any(Risen::has_ended) {
+                return self.watch(risen);
+            }
             if let Some(refusal) = asked.refusal {
                 for instance in
                     instance.map_or_else(|| batch.iter().map(|step| &step.instance).collect(), |one| vec![one])
@@ -192,8 +198,10 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Watches the new processes for as long as each needs it, those that have ended first.
     fn watch(&mut self, risen: &[Risen]) -> Result<()> {
-        for risen in risen {
+        let (ended, others): (Vec<_>, Vec<_>) = risen.iter().partition(|risen| risen.has_ended());
+        for risen in ended.into_iter().chain(others) {
             if let Err(error) = risen.stays_up(&*self.service.manager) {
                 let entry = self.entry(risen.instance());
                 entry.outcome = RestartOutcome::Failed;

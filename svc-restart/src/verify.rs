@@ -1,5 +1,6 @@
 //! Does one act on one instance and verifies from outside what came of it.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -70,6 +71,16 @@ impl Risen {
     /// Its main process, where the manager knows it.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.state.process.map(|process| process.pid)
+    }
+
+    /// Readable once its process has ended, where it is known.
+    pub(crate) fn end(&self) -> Option<BorrowedFd<'_>> {
+        self.watched.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether its process has ended by now.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.watched.as_ref().is_some_and(|watched| watched.has_ended().unwrap_or(false))
     }
 
     /// Waits until it has been up for as long as it must, counted from when it was first seen, so that

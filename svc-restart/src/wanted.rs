@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 use record::{Exit, Failure, Record};
@@ -154,6 +155,7 @@ impl Wanted {
                 prefix: self.prefix.clone(),
                 scope: if self.user { Scope::User } else { Scope::System },
                 releases: releases.map(Path::to_path_buf),
+                telling: Mutex::default(),
             }),
             Via::Exec => Box::new(self.exec()),
             Via::Signal => {

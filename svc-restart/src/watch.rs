@@ -1,10 +1,10 @@
 //! Small questions about processes and time that several parts ask.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use anyhow::Result;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 /// Sleeps until an instant, through any signal.
 pub(crate) fn wait_until(until: Instant) {
@@ -29,6 +29,15 @@ fn wait(until: Instant, interrupts: Option<BorrowedFd<'_>>) -> bool {
             return false;
         }
     }
+}
+
+/// A descriptor that can be read as soon as one of several can (epoll(7)).
+pub(crate) fn any_of(fds: &[BorrowedFd<'_>]) -> Result<OwnedFd> {
+    let any = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for (at, fd) in fds.iter().enumerate() {
+        epoll::add(&any, fd, epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN)?;
+    }
+    Ok(any)
 }
 
 /// The living children of a process; none when it has ended.

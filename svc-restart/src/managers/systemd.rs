@@ -3,8 +3,9 @@
 //! `systemctl show` is asked rather than `status`: its answer is made for programs. A unit that does
 //! not exist is shown all the same, as `LoadState=not-found`, with exit status 0.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -22,6 +23,8 @@ pub(crate) struct Systemd {
     pub(crate) scope: Scope,
     /// The directory of releases, to tell a unit that names a release rather than the link.
     pub(crate) releases: Option<PathBuf>,
+    /// The units that systemd itself waits for, as `inspect` found them.
+    pub(crate) telling: Mutex<HashSet<Instance>>,
 }
 
 /// Which of systemd's managers.
@@ -119,6 +122,11 @@ impl Manager for Systemd {
             if text("NeedDaemonReload") == "yes" {
                 inspection.preparation = Some("daemon-reload");
             }
+            if !matches!(text("Type"), "simple" | "exec" | "idle")
+                && let Ok(mut telling) = self.telling.lock()
+            {
+                telling.insert(instance.clone());
+            }
             inspection.warnings.extend(self.warnings(instance, &properties));
             inspection.states.push(state);
         }
@@ -167,9 +175,8 @@ impl Manager for Systemd {
 
     fn settling(&self, instance: &Instance) -> Duration {
         // Only a service that tells when it is ready (or forks when it is) has been waited for.
-        let answers = self.show(std::slice::from_ref(instance)).unwrap_or_default();
-        let kind = answers.first().and_then(|properties| properties.get("Type")).map_or("", String::as_str);
-        if matches!(kind, "simple" | "exec" | "idle") { SETTLING } else { Duration::ZERO }
+        let tells = self.telling.lock().is_ok_and(|telling| telling.contains(instance));
+        if tells { Duration::ZERO } else { SETTLING }
     }
 }
 

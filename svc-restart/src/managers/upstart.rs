@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use record::{Exit, Failure};
+
 use super::ask::{complaint, order, question};
 use super::{Act, Condition, Down, Expect, Fault, Identity, Inspection, Manager, SETTLING, State, refused, unknown};
 use crate::instance::Instance;
@@ -42,7 +44,13 @@ impl Upstart {
         if ended.outcome.is_success() || (verb == "stop" && is_unknown_instance(&ended.stderr)) {
             return Ok(());
         }
-        bail!(refused(format!("initctl {verb} {instance}: {}", complaint(&ended))))
+        let said = complaint(&ended);
+        if verb == "start" && said.contains("failed to start") {
+            // What Upstart says when the job's process ended before it counted as running.
+            let message = format!("{instance} did not stay up: it failed to start");
+            bail!(Failure::new(Exit::Unhealthy, "restart.down", message).blame_release());
+        }
+        bail!(refused(format!("initctl {verb} {instance}: {said}")))
     }
 }
 
