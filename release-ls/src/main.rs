@@ -2,6 +2,7 @@
 
 mod activations;
 mod cli;
+mod columns;
 mod html;
 mod listed;
 mod out;

@@ -9,9 +9,9 @@ use serde::Serialize;
 use store::{Inventory, ReleaseId, Root, inventory};
 
 use crate::cli::{Form, Request, What};
+use crate::columns::Look;
 use crate::html::{self, Section};
 use crate::out::Out;
-use crate::table::Look;
 use crate::text::{self, Clock};
 use crate::{TOOL, activations, listed, table, verify};
 

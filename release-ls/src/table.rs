@@ -1,36 +1,10 @@
-//! Lines for people: columns as wide as what stands in them, cut at the width of the terminal. Pure.
-
-use std::time::SystemTime;
+//! Releases and activations as people read them. Pure.
 
 use record::sections::{LsActivation, LsRelease, LsStage, LsVerdict};
-use record::visible;
 
+use crate::columns::{Line, Look, Tint, columns};
 use crate::listed::{Build, Listed};
 use crate::text::{self, Clock};
-
-/// How lines are printed.
-#[derive(Debug)]
-pub(crate) struct Look {
-    /// Where times are shown.
-    pub(crate) clock: Clock,
-    /// Whether lines are coloured.
-    pub(crate) colored: bool,
-    /// How wide they may be; `None` where nobody would cut them.
-    pub(crate) width: Option<usize>,
-    /// The clock.
-    pub(crate) now: SystemTime,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tint {
-    Plain,
-    Head,
-    Current,
-    Wrong,
-    Dim,
-}
-
-type Line = (Tint, Vec<String>);
 
 /// The releases and builds of one root.
 pub(crate) fn releases(listed: &Listed, look: &Look) -> Vec<String> {
@@ -145,7 +119,9 @@ fn activation(one: &LsActivation, longest: u64, look: &Look) -> Line {
         (Some(until), _) => record::clock::parse_rfc3339(until).map(|until| text::age(&one.at, until)),
         (None, _) => Some(text::age(&one.at, look.now)),
     };
-    let stages = one.stages.iter().filter(|stage| stage.elapsed_ms > 0);
+    // What took no time to speak of is in the bar and in the data.
+    let least = total(&one.stages) / 50;
+    let stages = one.stages.iter().filter(|stage| stage.elapsed_ms > least);
     let stages: Vec<String> =
         stages.map(|stage| format!("{} {}", short(&stage.tool), text::seconds(stage.elapsed_ms))).collect();
     let mut note = Vec::new();
@@ -195,39 +171,6 @@ fn bar(stages: &[LsStage], longest: u64) -> String {
         drawn = drawn.max(end);
     }
     bar
-}
-
-fn columns(lines: &[Line], look: &Look) -> Vec<String> {
-    let shown: Vec<(Tint, Vec<String>)> =
-        lines.iter().map(|(tint, cells)| (*tint, cells.iter().map(|cell| visible(cell)).collect())).collect();
-    let count = shown.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
-    let widest = |column: usize| {
-        shown.iter().filter_map(|(_, cells)| cells.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..count).map(widest).collect();
-    shown.iter().map(|(tint, cells)| line(*tint, cells, &widths, look)).collect()
-}
-
-fn line(tint: Tint, cells: &[String], widths: &[usize], look: &Look) -> String {
-    let mut line = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
-        // A column in which nothing stands would only look like a mistake.
-        if *width > 0 {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count()) + 2));
-        }
-    }
-    let line = line.trim_end();
-    let line = look.width.map_or_else(|| line.to_owned(), |width| text::cut(line, width));
-    let code = match tint {
-        _ if !look.colored => return line,
-        Tint::Plain => return line,
-        Tint::Head => "1",
-        Tint::Current => "32",
-        Tint::Wrong => "31",
-        Tint::Dim => "2",
-    };
-    format!("\u{1b}[{code}m{line}\u{1b}[0m")
 }
 
 #[cfg(test)]

@@ -66,6 +66,22 @@ fn nothing_in_a_name_reaches_the_terminal_raw() {
 }
 
 #[test]
+fn a_note_that_does_not_fit_gets_a_line_of_its_own() {
+    let noted = LsRelease { reason: Some("checkout is slow".into()), ..shown("v1") };
+    let listed = Listed { releases: vec![noted, shown("v2")], builds: Vec::new(), remarks: Vec::new() };
+    assert_eq!(
+        releases(&listed, &look(Some(45))),
+        [
+            "RELEASE  ACTIVATED  AGE  SIZE  BY",
+            "v1       never      2h   871M  ann",
+            "      checkout is slow",
+            "v2       never      2h   871M  ann",
+        ]
+    );
+    assert_eq!(releases(&listed, &look(Some(52))).len(), 3);
+}
+
+#[test]
 fn no_line_is_wider_than_the_terminal() {
     let long = LsRelease { reason: Some("word ".repeat(100)), ..shown(&"x".repeat(128)) };
     let listed = Listed { releases: vec![long], builds: Vec::new(), remarks: Vec::new() };
