@@ -45,8 +45,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
     refuse_while_held(pipe, asked)?;
     let plan = {
         let lock = root.lock(pipe.wait(), "release-switch")?;
-        let history = lock.history().clone();
-        let plan = decide(pipe, &root, &history, &link, asked)?;
+        let plan = decide(pipe, &root, &lock.history(), &link, asked)?;
         tell(pipe, &root, &link, &plan, reason);
         fill(pipe, &root, &plan, asked)?;
         if plan.changed {

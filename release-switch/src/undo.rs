@@ -35,8 +35,7 @@ pub(crate) fn undo(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<()> 
     }
     pipe.take_deploy_lock()?;
     let lock = root.lock(pipe.wait(), "release-switch")?;
-    let history = lock.history().clone();
-    let task = task(pipe, &root, &history)?;
+    let task = task(pipe, &root, &lock.history())?;
     if task.links.is_empty() && task.condemned.is_none() {
         return Ok(());
     }
