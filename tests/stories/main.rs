@@ -23,6 +23,7 @@ mod real_systemd_boots;
 mod rolling_back;
 mod start_up_time;
 mod the_contract;
+mod the_demo;
 mod traffic;
 mod two_deploys;
 mod typing_errors;
