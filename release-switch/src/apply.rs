@@ -6,7 +6,7 @@ use anyhow::Context;
 use dir::Name;
 use record::{Exit, Failure, Pipe};
 use store::history::{self, Change, StageTime};
-use store::link::{self, Standing, Target};
+use store::link::{self, Target};
 use store::{Lock, Manifest, ReleaseId};
 
 /// Who changes a link, and why.
@@ -74,30 +74,25 @@ pub(crate) fn replace(
     to: &Papers,
     target: &Target,
 ) -> anyhow::Result<()> {
-    let intent = history::intent(lock, author.change(link, from, to, target))?;
-    let replaced = link::replace(lock, link, target);
-    if let Err(error) = &replaced
-        && !names(lock, link, target)
-    {
-        // Were the abort not written, the next one to take the lock writes it: the link says what happened.
-        if let Err(unwritten) = history::abort(lock, intent, author.at) {
-            return Err(unwritten).context(format!("{error:#}"));
-        }
-        return replaced;
-    }
-    // From here on the link is new, whatever else fails.
-    let noted = history::done(lock, intent, author.at).context(
-        Failure::new(
-            Exit::Unrecorded,
-            "switch.durability",
-            format!("{link} was replaced, but the history does not say so yet"),
+    let mut intent = Some(history::intent(lock, author.change(link, from, to, target))?);
+    let note = || {
+        let done = intent.take().map_or(Ok(()), |intent| history::done(lock, intent, author.at));
+        done.context(
+            Failure::new(
+                Exit::Unrecorded,
+                "switch.durability",
+                format!("{link} was replaced, but the history does not say so yet"),
+            )
+            .hint("the next tool that takes the lock writes it; look at the disk"),
         )
-        .hint("the next tool that takes the lock writes it; look at the disk"),
-    );
-    replaced.and(noted)
-}
-
-/// Whether the link on disk is the new one.
-fn names(lock: &Lock<'_>, link: &Name, target: &Target) -> bool {
-    matches!(link::read(lock, link), Ok(Standing::Link(state)) if state.release.as_ref() == Some(&target.release) && state.inside == target.inside)
+    };
+    let replaced = link::replace_noting(lock, link, target, note);
+    // An intent that was not ended is one whose link was not replaced. Were the abort not written, the next one to take
+    // the lock writes it: the link says what happened.
+    if let (Err(error), Some(intent)) = (&replaced, intent)
+        && let Err(unwritten) = history::abort(lock, intent, author.at)
+    {
+        return Err(unwritten).context(format!("{error:#}"));
+    }
+    replaced
 }

@@ -123,6 +123,18 @@ impl Standing {
 /// refused and stays. The three moves are only here: a new link under a name nobody else has, a rename over the old
 /// one, and the directory on disk.
 pub fn replace(lock: &Lock<'_>, name: &Name, target: &Target) -> anyhow::Result<()> {
+    replace_noting(lock, name, target, || Ok(()))
+}
+
+/// The same; between the rename and the wait for the disk it calls `note`, which writes that the link was replaced.
+/// A journaling file system then brings both to the disk at once, the note never before the link. An error of `note`
+/// comes after everything else was done.
+pub fn replace_noting(
+    lock: &Lock<'_>,
+    name: &Name,
+    target: &Target,
+    note: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     check_name(name)?;
     if let Standing::Obstructed(kind) = read(lock, name)? {
         bail!(obstructed(lock, name, kind));
@@ -135,15 +147,17 @@ pub fn replace(lock: &Lock<'_>, name: &Name, target: &Target) -> anyhow::Result<
         let _ = root.remove_file(&temporary);
         return Err(error).with_context(|| format!("replace link {}", root.path().join(name).display()));
     }
+    let noted = note();
     // Until the directory is on disk a power cut would bring the old link back.
-    root.sync().context(
+    let synced = root.sync().context(
         Failure::new(
             Exit::Unrecorded,
             "switch.durability",
             format!("{name} was replaced, but the disk did not confirm it"),
         )
         .hint("look at the disk; the link is new, and may be old again after a power cut"),
-    )
+    );
+    synced.and(noted)
 }
 
 /// Removes links that a killed holder of the lock made and did not rename.
