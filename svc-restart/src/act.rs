@@ -78,7 +78,7 @@ fn try_to(pipe: &mut Pipe, request: &Request, service: &Service, names: Vec<Inst
         service.manager.prepare(Instant::now() + request.order.timeout)?;
         warn_of(pipe, service.manager.inspect(&instances, service.act)?.warnings);
     }
-    let held = matches!(request.order.hold, Hold::After { .. }) && plan.batches.len() > 1;
+    let held = matches!(request.order.hold, Hold::After { .. });
     let batches = if held { &plan.batches[..1] } else { &plan.batches[..] };
     let mut run = Run { pipe, service, order: &request.order, surroundings, section };
     let result = run.carry_out(batches);
@@ -182,7 +182,7 @@ pub(crate) fn list(pipe: &mut Pipe, plan: &Plan, order: &Order, preparation: Opt
         if order.after.is_some() {
             batch.iter().for_each(|Step { instance, .. }| pipe.plan("after", instance.as_str(), None));
         }
-        if at == 0 && matches!(order.hold, Hold::After { .. }) && plan.batches.len() > 1 {
+        if at == 0 && matches!(order.hold, Hold::After { .. }) {
             pipe.plan("hold", number, None);
         }
     }

@@ -58,11 +58,14 @@ pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result
     }
     wanted.check(&names).map_err(|why| Failure::new(Exit::Usage, "usage", why))?;
     let request = Request { mode: Mode::Act, names: Vec::new(), wanted, order: request.order };
+    let service = request.service(pipe)?;
+    // From here on it is held no more, even if there is nothing left to do.
+    pipe.begin_effect()?;
     if names.is_empty() {
-        pipe.say("every instance was done before the hold");
+        pipe.set_section(&act::section_of(&request, &service, &names));
+        pipe.say("promoted: every instance was done before the hold");
         return Ok(());
     }
-    let service = request.service(pipe)?;
     act::go(pipe, &request, &service, names)
 }
 

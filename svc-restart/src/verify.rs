@@ -12,6 +12,9 @@ use crate::managers::{Act, Condition, Down, Expect, Fault, Identity, Manager, St
 use crate::plan::Step;
 use crate::watch::wait_until;
 
+/// How old an answer of the manager may be to count as one of now, while the process itself is watched.
+const JUST_NOW: Duration = Duration::from_millis(20);
+
 /// A process that must stay up.
 #[derive(Debug)]
 pub(crate) struct Risen {
@@ -40,6 +43,9 @@ pub(crate) fn perform(
         Ok(expect) => expect,
         Err(error) => return Err(explained(manager, step, error)),
     };
+    if expect == Expect::Done {
+        return Ok(None);
+    }
     if expect == Expect::Down {
         wait_down(manager, step, old.as_ref(), deadline)?;
         return Ok(None);
@@ -94,6 +100,10 @@ impl Risen {
                 }
             }
             None => wait_until(until),
+        }
+        // Nothing lies between the question that found it up and this one.
+        if self.watched.is_some() && self.seen.elapsed() < JUST_NOW {
+            return Ok(());
         }
         let now = manager.state(&self.instance)?;
         let same_run = now.differs_from(&self.state) != Some(true) && now.restarts <= self.state.restarts;

@@ -155,7 +155,7 @@ impl Wanted {
                 prefix: self.prefix.clone(),
                 scope: if self.user { Scope::User } else { Scope::System },
                 releases: releases.map(Path::to_path_buf),
-                telling: Mutex::default(),
+                kinds: Mutex::default(),
             }),
             Via::Exec => Box::new(self.exec()),
             Via::Signal => {

@@ -148,6 +148,8 @@ pub(crate) enum Expect {
     Up,
     /// No process.
     Down,
+    /// Nothing more: it ran, ended well and was waited for.
+    Done,
 }
 
 /// Something that supervises instances.

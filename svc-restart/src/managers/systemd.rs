@@ -3,7 +3,7 @@
 //! `systemctl show` is asked rather than `status`: its answer is made for programs. A unit that does
 //! not exist is shown all the same, as `LoadState=not-found`, with exit status 0.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ pub(crate) struct Systemd {
     pub(crate) scope: Scope,
     /// The directory of releases, to tell a unit that names a release rather than the link.
     pub(crate) releases: Option<PathBuf>,
-    /// The units that systemd itself waits for, as `inspect` found them.
-    pub(crate) telling: Mutex<HashSet<Instance>>,
+    /// The `Type=` of the units, as `inspect` found them.
+    pub(crate) kinds: Mutex<HashMap<Instance, String>>,
 }
 
 /// Which of systemd's managers.
@@ -76,6 +76,22 @@ impl Systemd {
         order(&format!("systemctl {}", words.join(" ")), &argv, deadline)
     }
 
+    fn kind(&self, instance: &Instance) -> String {
+        let kinds = self.kinds.lock();
+        kinds.ok().and_then(|kinds| kinds.get(instance).cloned()).unwrap_or_default()
+    }
+
+    /// Whether the unit is one that runs to its end, which the order has waited for.
+    fn ends_well(&self, instance: &Instance) -> Result<bool> {
+        if self.kind(instance) != "oneshot" {
+            return Ok(false);
+        }
+        let answers = self.show(std::slice::from_ref(instance))?;
+        let is =
+            |key: &str, value: &str| answers.first().and_then(|unit| unit.get(key)).is_some_and(|found| found == value);
+        Ok(is("ActiveState", "inactive") && is("Result", "success"))
+    }
+
     /// Whether a start was refused only because there were many before it.
     fn is_held_back(&self, instance: &Instance) -> bool {
         let answers = self.show(std::slice::from_ref(instance)).unwrap_or_default();
@@ -122,10 +138,8 @@ impl Manager for Systemd {
             if text("NeedDaemonReload") == "yes" {
                 inspection.preparation = Some("daemon-reload");
             }
-            if !matches!(text("Type"), "simple" | "exec" | "idle")
-                && let Ok(mut telling) = self.telling.lock()
-            {
-                telling.insert(instance.clone());
+            if let Ok(mut kinds) = self.kinds.lock() {
+                kinds.insert(instance.clone(), text("Type").to_owned());
             }
             inspection.warnings.extend(self.warnings(instance, &properties));
             inspection.states.push(state);
@@ -167,6 +181,8 @@ impl Manager for Systemd {
             );
         }
         Ok(match act {
+            // A oneshot unit is active only while it runs, unless it says RemainAfterExit=.
+            Act::Restart | Act::Start if self.ends_well(instance)? => Expect::Done,
             Act::Restart | Act::Start => Expect::NewProcess,
             Act::Reload => Expect::Up,
             Act::Stop => Expect::Down,
@@ -175,8 +191,7 @@ impl Manager for Systemd {
 
     fn settling(&self, instance: &Instance) -> Duration {
         // Only a service that tells when it is ready (or forks when it is) has been waited for.
-        let tells = self.telling.lock().is_ok_and(|telling| telling.contains(instance));
-        if tells { Duration::ZERO } else { SETTLING }
+        if matches!(self.kind(instance).as_str(), "simple" | "exec" | "idle" | "") { SETTLING } else { Duration::ZERO }
     }
 }
 
