@@ -1,9 +1,10 @@
 //! Who answers on an address: the processes that hold its listening socket.
 //!
 //! After a fork several processes hold one socket, and with SO_REUSEPORT several sockets have one
-//! address; any of them may answer, so all are named. A socket that is still open but whose address
-//! nobody can reach any more (a replaced unix socket) is told apart where /proc allows.
+//! address; any of them may answer, so all are named. A unix socket that is still open although another
+//! one has taken its path is told apart.
 
+mod bound;
 mod tables;
 
 use std::collections::{HashMap, HashSet};
@@ -75,6 +76,12 @@ fn unix_owners(path: &Path) -> Result<Owners> {
     }
     let name = path.canonicalize().ok().and_then(|path| path.file_name().map(ToOwned::to_owned));
     sockets.retain(|socket| socket.path.file_name() == name.as_deref());
+    // Of several that were bound to the path one after the other, one has the file that is there now.
+    if let Some(bound) = bound::sockets_of(asked.1)
+        && sockets.iter().any(|socket| bound.contains(&socket.inode))
+    {
+        sockets.retain(|socket| bound.contains(&socket.inode));
+    }
     let inodes: HashSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
     let mut found = holders(&inodes)?;
     let is_asked =

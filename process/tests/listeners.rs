@@ -77,3 +77,31 @@ fn a_unix_socket_is_found_by_its_file_not_by_its_name() {
     assert_eq!(asked(&Listening::Unix(link)), own());
     assert_eq!(asked(&Listening::Unix(directory.path().join("none"))), Owners::default());
 }
+
+#[test]
+fn a_replaced_server_that_still_listens_is_no_owner_of_the_new_socket() {
+    if !is_root() {
+        return eprintln!("SKIPPED: without root other processes cannot be seen");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let script = "import socket, sys\n\
+        s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()\n\
+        print('ready', flush=True)\n\
+        sys.stdin.read()\n";
+    let mut old = Command::new("python3")
+        .args(["-c", script])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(old.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(asked(&Listening::Unix(path.clone())).pids, [old.id()]);
+    std::fs::remove_file(&path).unwrap();
+    let _new = UnixListener::bind(&path).unwrap();
+    assert_eq!(asked(&Listening::Unix(path)), own());
+    drop(old.stdin.take());
+    old.wait().unwrap();
+}
