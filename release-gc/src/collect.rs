@@ -17,11 +17,17 @@ use crate::retention::Policy;
 /// Collects what no rule keeps, or only plans that.
 pub(crate) fn collect(pipe: &mut Pipe, policy: &Policy) -> anyhow::Result<()> {
     let (path, allow) = (pipe.root_path()?, pipe.options().allow_network_fs);
-    let root = Root::open(&path, allow)?;
+    let root = match Root::open(&path, allow) {
+        // An earlier stage plans to make it.
+        Err(e) if pipe.dry_run() && pipe.has_input() && is_no_root(&e) => {
+            return tell_plan(pipe, None, &Plan::default());
+        }
+        opened => opened?,
+    };
     pipe.enter(RootDir::open(&path, allow)?);
     if pipe.dry_run() {
         let plan = decide(pipe, &root, &inventory::read(&root)?, policy)?;
-        return tell_plan(pipe, &root, &plan);
+        return tell_plan(pipe, Some(&root), &plan);
     }
     pipe.take_deploy_lock()?;
     let (plan, away) = {
@@ -52,13 +58,17 @@ fn decide(pipe: &Pipe, root: &Root, inventory: &Inventory, policy: &Policy) -> a
     Ok(plan::plan(inventory, policy, &in_use, disk(root)?, pipe.now()))
 }
 
+fn is_no_root(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| matches!(failure.code(), "root.missing" | "root.empty"))
+}
+
 fn disk(root: &Root) -> anyhow::Result<Disk> {
     let found = rustix::fs::fstatvfs(root.dir())?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Ok(Disk { free_bytes: bytes(found.f_bavail), size_bytes: bytes(found.f_blocks) })
 }
 
-fn tell_plan(pipe: &mut Pipe, root: &Root, plan: &Plan) -> anyhow::Result<()> {
+fn tell_plan(pipe: &mut Pipe, root: Option<&Root>, plan: &Plan) -> anyhow::Result<()> {
     let section = plan.to_section();
     for removed in &section.removed {
         pipe.say(format!("would remove {}: {}", removed.id, removed.reason));
@@ -68,7 +78,7 @@ fn tell_plan(pipe: &mut Pipe, root: &Root, plan: &Plan) -> anyhow::Result<()> {
         pipe.say(format!("would remove the build {}: {}", build.name, build.reason));
         pipe.plan("remove_build", build.name.clone(), Some(build.reason.clone()));
     }
-    for name in store::trash::list(root)? {
+    for name in root.map(store::trash::list).transpose()?.into_iter().flatten() {
         pipe.plan("delete", format!(".cutover/trash/{name}"), Some("left by an earlier collection".into()));
     }
     explain(pipe, &section);

@@ -257,6 +257,15 @@ fn a_root_that_uid_0_collects_stays_its_owner_s() {
 }
 
 #[test]
+fn a_planned_first_deploy_has_nothing_to_collect() {
+    let root = root(1);
+    std::fs::remove_dir_all(&root.path).unwrap();
+    let planned = root.gc_in_a_pipe(&["--dry-run"]);
+    assert_eq!((planned.status, planned.stage()["changed"].as_bool()), (0, Some(false)), "{planned:?}");
+    assert_eq!(root.gc(&["--dry-run"]).record["error"]["code"], "root.missing");
+}
+
+#[test]
 fn a_wrong_command_line_ends_with_2_and_help_begins_with_examples() {
     let root = root(1);
     for wrong in [&["--keep", "-1"][..], &["--min-free", "lots"], &["--keep-dasy", "3"], &["extra"], &["--max-delete"]]
