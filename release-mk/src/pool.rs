@@ -91,7 +91,8 @@ impl<T: Send> Pool<T> {
     /// Waits for the end of all work, or a tick; true when it is over.
     fn rest(&self) -> bool {
         let state = self.state();
-        let over = |state: &State<T>| state.running == 0 && state.tasks.is_empty();
+        // Whoever still worked when the others were stopped may have added tasks that nobody takes any more.
+        let over = |state: &State<T>| state.running == 0 && (state.tasks.is_empty() || self.is_stopped());
         if over(&state) {
             return true;
         }
@@ -182,5 +183,26 @@ mod tests {
         };
         let error = run(vec![0], || (), endless, || bail!("interrupted")).unwrap_err();
         assert_eq!(error.to_string(), "interrupted");
+    }
+
+    #[test]
+    fn a_task_that_is_added_after_an_error_keeps_nobody_waiting() {
+        let both_work = std::sync::Barrier::new(2);
+        let work = |pool: &Pool<u64>, (): &mut (), n: u64| {
+            both_work.wait();
+            if n == 0 {
+                bail!("no");
+            }
+            while !pool.is_stopped() {
+                std::thread::yield_now();
+            }
+            // `stop` empties the stack right after it says so.
+            while pool.state().error.is_none() {
+                std::thread::yield_now();
+            }
+            pool.push(2);
+            Ok(())
+        };
+        assert_eq!(run(vec![0, 1], || (), work, || Ok(())).unwrap_err().to_string(), "no");
     }
 }

@@ -84,6 +84,11 @@ impl Load {
         self.tally.lock().expect("the tally").clone()
     }
 
+    /// Whether it asks still; it stops by itself in the end.
+    pub fn is_asking(&self) -> bool {
+        self.threads.iter().any(|thread| !thread.is_finished())
+    }
+
     /// Waits until so many more requests were answered or failed.
     pub fn for_requests(&self, more: usize) -> &Self {
         let goal = self.so_far().sent + more;

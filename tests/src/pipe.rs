@@ -158,7 +158,9 @@ impl Run {
         } else {
             Some(0)
         };
-        assert!(said == Some(i64::from(self.status)), "record and exit status disagree\n{self}");
+        // 4: done as the record says, but something beside it, such as run.json, could not be written.
+        let agree = said == Some(i64::from(self.status)) || (said == Some(0) && self.status == 4);
+        assert!(agree, "record and exit status disagree\n{self}");
         record
     }
 

@@ -10,6 +10,7 @@ mod a_killed_restart;
 mod a_root_of_another;
 mod asking_systemd;
 mod blame;
+mod blue_green;
 mod collecting;
 mod durability_order;
 mod hostile_ids;

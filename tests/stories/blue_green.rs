@@ -1,0 +1,179 @@
+//! The recipes blue-green and canary: real systemd, real nginx, a client that asks all the time.
+
+use std::fs;
+
+use stories::real::systemd::Systemd;
+use stories::{Run, Shop, binaries, skip};
+
+/// A shop whose two slots are units, behind an nginx that is a unit too.
+struct Street {
+    systemd: Systemd,
+    shop: Shop,
+}
+
+/// A unit whose instance `blue` or `green` runs from the link of that name, on a port of its own.
+fn slot_unit(shop: &Shop) -> String {
+    let service = binaries::directory().join("shop-service");
+    let services = shop.services().dir().display().to_string();
+    let start = format!(
+        "case %i in blue) p={};; *) p={};; esac; exec {} $$p {services}/shop@%i.pid {services}/alive",
+        shop.services().port(1),
+        shop.services().port(2),
+        service.display()
+    );
+    format!("[Service]\nType=exec\nWorkingDirectory={}/%i\nExecStart=/bin/sh -c '{start}'\n", shop.root().display())
+}
+
+fn nginx_files(shop: &Shop) -> String {
+    let dir = shop.path().join("proxy");
+    fs::create_dir_all(&dir).expect("make nginx's directory");
+    let dir = dir.display();
+    let temporary =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {dir}/{kind};"));
+    let config = format!(
+        "pid {dir}/nginx.pid; error_log {dir}/error.log; worker_processes 2; events {{ worker_connections 512; }}\n\
+         http {{ access_log off; {} include {dir}/shop.upstream*;\n\
+         server {{ listen 127.0.0.1:{}; location / {{ proxy_pass http://shop; }} }} }}\n",
+        temporary.join(" "),
+        shop.services().port(4)
+    );
+    fs::write(format!("{dir}/nginx.conf"), config).expect("write nginx's configuration");
+    let first = format!("upstream shop {{ server 127.0.0.1:{} down; }}\n", shop.services().port(1));
+    fs::write(format!("{dir}/shop.upstream"), first).expect("write the upstream");
+    format!("[Service]\nType=exec\nExecStart={} -g 'daemon off;'\n", nginx(shop))
+}
+
+fn nginx(shop: &Shop) -> String {
+    let dir = shop.path().join("proxy");
+    format!("/usr/sbin/nginx -e {0}/error.log -c {0}/nginx.conf", dir.display())
+}
+
+impl Street {
+    fn new() -> Result<Self, String> {
+        if !skip::has("nginx") {
+            return Err("nginx is not installed".into());
+        }
+        let shop = Shop::new();
+        let units = [("shop@.service", slot_unit(&shop)), ("nginx.service", nginx_files(&shop))];
+        let units = units.each_ref().map(|(name, text)| (*name, text.as_str()));
+        let systemd = Systemd::boot(&shop, &units)?;
+        systemd.pipe(&shop, "systemctl start nginx").run().exits(0);
+        Ok(Self { systemd, shop })
+    }
+
+    fn script(&self, text: &str) -> stories::Pipe {
+        let shop = &self.shop;
+        let address = |i| format!("127.0.0.1:{}", shop.services().port(i));
+        let proxy = shop.path().join("proxy").display().to_string();
+        let recipes = binaries::workspace().join("scripts/recipes").display().to_string();
+        self.systemd
+            .pipe(shop, text.replace("RECIPES", &recipes))
+            .env("CUTOVER_ROOT", shop.root().display().to_string())
+            .env("BLUE", address(1))
+            .env("GREEN", address(2))
+            .env("CONFIG", format!("{proxy}/shop.upstream"))
+            .env("NGINX", nginx(shop))
+            .env("NGINX_PID", format!("{proxy}/nginx.pid"))
+            .env("STABLE", "200ms")
+            .env("WAIT", "3s")
+            .env("PAUSE", "200ms")
+    }
+
+    /// Deploys under load; what the client saw comes after the record on stderr.
+    fn under_load(&self, command: &str, old: &str, new: &str) -> (Run, String) {
+        let stop = self.shop.path().join(format!("stop-{new}"));
+        let client = format!("shop-client {} {} {old} {new}", self.shop.services().port(4), stop.display());
+        let running = self.script(&client).start();
+        running.pids_of("shop-client");
+        let run = self.script(command).run();
+        fs::write(&stop, "").expect("stop the client");
+        (run, running.wait().exits(0).stdout.clone())
+    }
+
+    fn pid(&self, slot: &str) -> String {
+        self.systemd.main_pid(&self.shop, &format!("shop@{slot}"))
+    }
+
+    fn upstream(&self) -> String {
+        fs::read_to_string(self.shop.path().join("proxy/shop.upstream")).expect("read the upstream")
+    }
+}
+
+fn street() -> Result<Street, String> {
+    let street = Street::new()?;
+    street.shop.source("v1");
+    let first = street.script("RECIPES/blue-green v1").run();
+    first.exits(0);
+    assert!(street.shop.named("blue").is_some(), "{first}");
+    assert_ne!(street.pid("blue"), "0", "{first}");
+    Ok(street)
+}
+
+fn lost_nothing(seen: &str) {
+    let mut words = seen.split_whitespace();
+    let sent: usize = words.next().and_then(|word| word.parse().ok()).expect("a count");
+    assert!(sent >= 100, "only {sent} requests were sent");
+    assert_eq!(words.next(), Some("0"), "requests were lost: {seen}");
+}
+
+#[test]
+fn the_idle_slot_takes_over_without_a_lost_request_and_the_old_one_ends() {
+    let street = match street() {
+        Ok(street) => street,
+        Err(why) => skip!("{why}"),
+    };
+    street.shop.source("v2");
+    let (run, seen) = street.under_load("RECIPES/blue-green v2", "v1", "v2");
+    let record = run.exits(0).record();
+    lost_nothing(&seen);
+    assert!(seen.contains("v1 true v2 true"), "{seen}");
+    assert_eq!(street.pid("blue"), "0", "{run}");
+    assert_ne!(street.pid("green"), "0", "{run}");
+    assert_eq!(street.shop.named("green").as_deref(), Some(record.id()), "{run}");
+    skip::measured(&format!("blue-green under load: {}", seen.trim().replace('\n', "; ")));
+}
+
+#[test]
+fn the_same_source_twice_does_nothing() {
+    let street = match street() {
+        Ok(street) => street,
+        Err(why) => skip!("{why}"),
+    };
+    let (pid, upstream) = (street.pid("blue"), street.upstream());
+    let run = street.script("RECIPES/blue-green v1").run();
+    run.exits(0);
+    assert!(run.stderr.contains("is live in blue already"), "{run}");
+    assert_eq!((street.pid("blue"), street.upstream(), street.pid("green")), (pid, upstream, "0".into()), "{run}");
+}
+
+#[test]
+fn a_bad_version_leaves_the_old_process_and_the_proxy_as_they_were() {
+    let street = match street() {
+        Ok(street) => street,
+        Err(why) => skip!("{why}"),
+    };
+    street.shop.source_that("v2", "500");
+    let (pid, upstream) = (street.pid("blue"), street.upstream());
+    let (run, seen) = street.under_load("RECIPES/blue-green v2", "v1", "v2");
+    let record = run.exits(3).record();
+    lost_nothing(&seen);
+    assert!(seen.contains("v1 true v2 false"), "{seen}");
+    assert_eq!(record["error"]["blame"], "release", "{run}");
+    assert_eq!((street.pid("blue"), street.upstream(), street.pid("green")), (pid, upstream, "0".into()), "{run}");
+    assert_eq!(street.shop.kinds_of(record.id()).last().map(String::as_str), Some("bad"), "{run}");
+}
+
+#[test]
+fn a_canary_gets_its_share_step_by_step() {
+    let street = match street() {
+        Ok(street) => street,
+        Err(why) => skip!("{why}"),
+    };
+    street.shop.source("v2");
+    let (run, seen) = street.under_load("RECIPES/canary v2", "v1", "v2");
+    run.exits(0);
+    lost_nothing(&seen);
+    for share in ["blue 90 %, green 10 %", "blue 50 %, green 50 %", "blue 0 %, green 100 %"] {
+        assert!(run.stderr.contains(share), "{share} is missing: {run}");
+    }
+}
