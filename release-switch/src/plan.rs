@@ -107,8 +107,10 @@ fn nothing_before(situation: &Situation) -> Failure {
             let bad = others.iter().filter(|(seq, id)| (situation.present)(id, **seq)).count();
             let why = match (bad, others.len() - bad) {
                 (0, 0) => "no other release was live there before".to_owned(),
-                (bad, 0) => format!("what was live there before is bad ({bad})"),
-                (bad, gone) => format!("of what was live there before {bad} are bad and {gone} are gone"),
+                (bad, 0) => format!("what was live there before is bad or was taken back ({bad})"),
+                (bad, gone) => {
+                    format!("of what was live there before {bad} are bad or were taken back and {gone} are gone")
+                }
             };
             format!("nothing to roll {link} back to from {now}: {why}; nothing was changed")
         }

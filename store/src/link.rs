@@ -234,7 +234,7 @@ fn obstructed(root: &Root, name: &Name, kind: Kind) -> Failure {
     );
     match kind {
         Kind::Directory | Kind::File => failure.hint(format!(
-            "mv {path} {path}.before && release-mk --root {} --from {path}.before | release-switch",
+            "release-mk --root {} --from {path} >record && mv {path} {path}.before && release-switch <record",
             root.path().display()
         )),
         _ => failure.hint(format!("move {path} away, or name another link with --link")),

@@ -73,6 +73,19 @@ fn a_rollback_goes_to_the_newest_good_release_that_was_live_before() {
 }
 
 #[test]
+fn a_rollback_never_goes_forward_to_what_its_own_pipe_took_back() {
+    let of = |seq, pipe: &str, from, to| Entry {
+        pipe: Some(pipe.into()),
+        from: Some(ReleaseId::new(format!("r{from}")).unwrap()),
+        ..entry(seq, Done, Some(to))
+    };
+    let taken_back = [entry(1, Done, Some(1)), of(2, "p2", 1, 2), of(3, "p2", 2, 1)];
+    assert_eq!(previous(&History::of(taken_back.clone())), None, "2 failed, whoever is to blame");
+    let later = taken_back.into_iter().chain([of(4, "p4", 1, 2), of(5, "p5", 2, 3)]);
+    assert_eq!(previous(&History::of(later)), Some(2), "another pipe made it live and left it so");
+}
+
+#[test]
 fn a_rollback_skips_what_is_no_longer_there() {
     let history = history(&[(Done, 1), (Good, 1), (Done, 2), (Good, 2), (Done, 3)]);
     let of =

@@ -125,17 +125,26 @@ impl History {
     }
 
     /// Where a rollback of `link` goes: the newest activation before the current one of a good release, without
-    /// any good one of a release that is at least not bad. Only releases that `present` knows under this id and
-    /// sequence number count. However often it is repeated, with what was left marked bad, it never lands on a bad one.
+    /// any good one of a release that is at least not bad and was not taken back by the pipe that made it live. Only
+    /// releases that `present` knows under this id and sequence number count. However often it is repeated, with what
+    /// was left marked bad, it never lands on a bad one.
     pub fn previous(&self, link: &Name, present: impl Fn(&ReleaseId, u64) -> bool) -> Option<&Entry> {
         let current = self.newest(link)?.to_seq;
+        let activations: Vec<&Entry> = self.activations(link).collect();
+        let stands = |at: usize| !activations.get(at + 1).is_some_and(|next| takes_back(next, activations[at]));
         let of_verdict = |wanted: Verdict| {
-            self.activations(link).rev().find(|entry| match (&entry.to, entry.to_seq) {
-                (Some(id), Some(seq)) => entry.to_seq != current && self.verdict(seq) == wanted && present(id, seq),
+            let mut newest_first = activations.iter().enumerate().rev();
+            newest_first.find(|(at, entry)| match (&entry.to, entry.to_seq) {
+                (Some(id), Some(seq)) => {
+                    entry.to_seq != current
+                        && self.verdict(seq) == wanted
+                        && (wanted == Verdict::Good || stands(*at))
+                        && present(id, seq)
+                }
                 _ => false,
             })
         };
-        of_verdict(Verdict::Good).or_else(|| of_verdict(Verdict::Done))
+        of_verdict(Verdict::Good).or_else(|| of_verdict(Verdict::Done)).map(|(_, entry)| *entry)
     }
 
     /// What is known of the release with the manifest sequence number `seq`.
@@ -176,4 +185,13 @@ impl History {
     pub fn largest_seq(&self) -> u64 {
         self.entries.iter().filter_map(|entry| entry.to_seq).max().unwrap_or(0)
     }
+}
+
+/// Whether `next` is the undo of `entry`: the same pipe leaves what it had made live.
+fn takes_back(next: &Entry, entry: &Entry) -> bool {
+    next.kind == Kind::Done
+        && next.pipe.is_some()
+        && next.pipe == entry.pipe
+        && next.from.is_some()
+        && next.from == entry.to
 }
