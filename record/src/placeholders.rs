@@ -36,6 +36,13 @@ pub fn fill(text: &str, record: &Record) -> anyhow::Result<String> {
     Ok(filled)
 }
 
+/// Whether the text is about the live slot of a service that has none yet: the first deploy of all. What is asked of
+/// that slot has nobody to ask.
+pub fn names_no_slot(text: &str, record: &Record) -> bool {
+    let picked = record.stages.iter().find(|stage| stage.tool == "svc-route" && !stage.undo);
+    text.contains("{live") && picked.is_some_and(|stage| !stage.rest.contains_key("live"))
+}
+
 fn value(placeholder: &str, record: &Record) -> anyhow::Result<Option<String>> {
     let release = record.release.as_ref();
     match placeholder {
@@ -111,6 +118,16 @@ mod tests {
     fn the_first_pick_names_the_slots_for_the_whole_pipe() {
         let filled = fill("shop@{idle} {idle.port} {live.address} {release} {release.path} {i}", &record()).unwrap();
         assert_eq!(filled, "shop@green 8002 127.0.0.1:8001 v2 /srv/shop/releases/v2 {i}");
+    }
+
+    #[test]
+    fn before_the_first_move_nobody_is_live() {
+        let mut first = record();
+        assert!(!names_no_slot("shop@{live}", &first));
+        first.stages[0].rest.remove("live");
+        assert!(names_no_slot("shop@{live}", &first));
+        assert!(!names_no_slot("shop@{idle}", &first));
+        assert!(!names_no_slot("shop@{live}", &crate::pipe::fresh_record()));
     }
 
     #[test]

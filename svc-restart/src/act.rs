@@ -20,6 +20,10 @@ use crate::surroundings::Surroundings;
 /// Restarts (reloads, starts, stops) the instances.
 pub(crate) fn act(pipe: &mut Pipe, request: &Request) -> Result<()> {
     enter(pipe)?;
+    if request.names_no_slot(pipe.record()) {
+        pipe.say("no slot is live yet, so there is nobody to ask");
+        return Ok(());
+    }
     let (names, request) = request.with(pipe.record())?;
     let service = request.service(pipe)?;
     let names = service.manager.expand(names)?;

@@ -48,6 +48,11 @@ impl Request {
         ))
     }
 
+    /// Whether all names are about the live slot of a service that has none yet.
+    pub(crate) fn names_no_slot(&self, record: &Record) -> bool {
+        !self.names.is_empty() && self.names.iter().all(|name| placeholders::names_no_slot(name, record))
+    }
+
     /// The service with its manager, for the root that the pipe has entered.
     pub(crate) fn service(&self, pipe: &Pipe) -> Result<Service> {
         let releases = pipe.root().map(|root| root.path().join("releases"));

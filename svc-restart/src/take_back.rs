@@ -31,6 +31,9 @@ pub(crate) fn take_back(pipe: &mut Pipe, request: &Request) -> Result<()> {
         return Ok(());
     }
     enter(pipe)?;
+    if request.names_no_slot(pipe.record()) {
+        return Ok(());
+    }
     let (names, request) = request.with(pipe.record())?;
     let service = request.service(pipe)?;
     let names = if names.is_empty() { names } else { service.manager.expand(names)? };
