@@ -48,7 +48,7 @@ fn try_to(pipe: &mut Pipe, request: &Request, service: &Service, names: Vec<Inst
     for target in &request.order.require {
         require::healthy(target, pipe.interrupts().as_fd())?;
     }
-    let Inspection { states, warnings, preparation } = service.manager.inspect(&names, service.act)?;
+    let Inspection { states, warnings, preparation } = service.manager.inspect(&names, Some(service.act))?;
     // What is about to be read anew is judged then.
     if preparation.is_none() || pipe.dry_run() {
         warn_of(pipe, warnings);
@@ -80,7 +80,7 @@ fn try_to(pipe: &mut Pipe, request: &Request, service: &Service, names: Vec<Inst
     pipe.begin_effect()?;
     if preparation.is_some() {
         service.manager.prepare(Instant::now() + request.order.timeout)?;
-        warn_of(pipe, service.manager.inspect(&instances, service.act)?.warnings);
+        warn_of(pipe, service.manager.inspect(&instances, Some(service.act))?.warnings);
     }
     let held = matches!(request.order.hold, Hold::After { .. });
     let batches = if held { &plan.batches[..1] } else { &plan.batches[..] };

@@ -10,7 +10,6 @@ use record::{Pipe, Record, RunFile};
 use crate::act::{enter, list, note_left_alone, section_of, summarise};
 use crate::apply::Run;
 use crate::instance::Instance;
-use crate::managers::Act;
 use crate::request::{Request, Service};
 use crate::surroundings::Surroundings;
 use crate::undo::{self, Change, Circumstance};
@@ -60,7 +59,7 @@ fn go(
         entry.of_stages.clone_from(&change.stages);
     }
     pipe.set_section(&section);
-    let inspection = service.manager.inspect(&instances, Act::Stop)?;
+    let inspection = service.manager.inspect(&instances, None)?;
     let now: HashMap<_, _> = instances.iter().cloned().zip(inspection.states).collect();
     let circumstance = circumstance(pipe.record());
     let plan = undo::plan(changes, &now, circumstance, service.keeps_process, &request.order.batches);

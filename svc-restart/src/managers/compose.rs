@@ -81,7 +81,7 @@ impl Compose {
 }
 
 impl Manager for Compose {
-    fn inspect(&self, instances: &[Instance], _act: Act) -> Result<Inspection> {
+    fn inspect(&self, instances: &[Instance], _act: Option<Act>) -> Result<Inspection> {
         let services = self.services()?;
         if let Some(missing) =
             instances.iter().find(|instance| !services.iter().any(|known| known == instance.as_str()))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use process::command::{Outcome, Spec};
-use record::{Exit, Failure};
+use record::Failure;
 
 use super::ask::readable;
 use super::{Act, Condition, Expect, Identity, Inspection, Manager, PATIENCE, SETTLING, State, refused, timed_out};
@@ -70,7 +70,7 @@ impl Exec {
         };
         let found = choices.iter().find(|verbs| verbs.iter().all(|verb| self.commands.contains_key(verb)));
         found.map(|verbs| verbs.to_vec()).ok_or_else(|| {
-            Failure::new(Exit::Usage, "usage", format!("no command is given to {} an instance", act.word()))
+            refused(format!("no command is given to {} an instance", act.word()))
                 .hint(format!("--command '{}=COMMAND'", act.word()))
         })
     }
@@ -136,8 +136,10 @@ fn stopped() -> State {
 }
 
 impl Manager for Exec {
-    fn inspect(&self, instances: &[Instance], act: Act) -> Result<Inspection> {
-        self.commands_for(act)?;
+    fn inspect(&self, instances: &[Instance], act: Option<Act>) -> Result<Inspection> {
+        if let Some(act) = act {
+            self.commands_for(act)?;
+        }
         let states = instances.iter().map(|instance| self.state(instance)).collect::<Result<Vec<_>>>()?;
         Ok(Inspection { states, ..Inspection::default() })
     }

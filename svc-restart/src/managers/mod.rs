@@ -159,9 +159,9 @@ pub(crate) trait Manager: Sync {
         Ok(names)
     }
 
-    /// Asks for the state of every instance. Fails when the manager is absent or does not know one of
-    /// them. Changes nothing.
-    fn inspect(&self, instances: &[Instance], act: Act) -> Result<Inspection>;
+    /// Asks for the state of every instance. Fails when the manager is absent, does not know one of them,
+    /// or could not do `act` to them, where one is known yet. Changes nothing.
+    fn inspect(&self, instances: &[Instance], act: Option<Act>) -> Result<Inspection>;
 
     /// Does what `inspect` found to be needed first.
     fn prepare(&self, _deadline: Instant) -> Result<()> {

@@ -114,11 +114,11 @@ fn sent_words(sent: &[Signal]) -> String {
 }
 
 impl Manager for Signals {
-    fn inspect(&self, instances: &[Instance], act: Act) -> Result<Inspection> {
+    fn inspect(&self, instances: &[Instance], act: Option<Act>) -> Result<Inspection> {
         let states = instances.iter().map(|instance| self.state(instance)).collect::<Result<Vec<_>>>()?;
         let down = instances.iter().zip(&states).find(|(_, state)| state.is_down());
         if let Some((instance, _)) = down
-            && act != Act::Stop
+            && act.is_some_and(|act| act != Act::Stop)
             && !self.exec.commands.contains_key(&Verb::Start)
         {
             bail!(

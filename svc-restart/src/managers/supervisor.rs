@@ -111,7 +111,7 @@ impl Manager for Supervisor {
         Ok(expanded)
     }
 
-    fn inspect(&self, instances: &[Instance], _act: Act) -> Result<Inspection> {
+    fn inspect(&self, instances: &[Instance], _act: Option<Act>) -> Result<Inspection> {
         let states = instances.iter().map(|instance| self.state(instance)).collect::<Result<Vec<_>>>()?;
         Ok(Inspection { states, ..Inspection::default() })
     }

@@ -113,7 +113,7 @@ impl Systemd {
 }
 
 impl Manager for Systemd {
-    fn inspect(&self, instances: &[Instance], act: Act) -> Result<Inspection> {
+    fn inspect(&self, instances: &[Instance], act: Option<Act>) -> Result<Inspection> {
         let mut inspection = Inspection::default();
         for (instance, properties) in instances.iter().zip(self.show(instances)?) {
             let text = |key: &str| properties.get(key).map_or("", String::as_str);
@@ -129,7 +129,7 @@ impl Manager for Systemd {
                 ),
             }
             let state = state_of(&properties)?;
-            if act == Act::Reload && text("CanReload") == "no" && !state.is_down() {
+            if act == Some(Act::Reload) && text("CanReload") == "no" && !state.is_down() {
                 bail!(
                     refused(format!("the unit {instance} cannot be reloaded: it has no ExecReload="))
                         .hint("use --action restart")

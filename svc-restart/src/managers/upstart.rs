@@ -55,7 +55,7 @@ impl Upstart {
 }
 
 impl Manager for Upstart {
-    fn inspect(&self, instances: &[Instance], _act: Act) -> Result<Inspection> {
+    fn inspect(&self, instances: &[Instance], _act: Option<Act>) -> Result<Inspection> {
         let states = instances.iter().map(|instance| self.state(instance)).collect::<Result<Vec<_>>>()?;
         Ok(Inspection { states, ..Inspection::default() })
     }
