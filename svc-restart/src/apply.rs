@@ -78,7 +78,7 @@ impl Run<'_> {
             failure = self.watch(&risen).err();
         }
         let after = self.run_after(number, &begun);
-        self.pipe.set_section(&self.section);
+        self.put();
         match failure {
             Some(failure) => {
                 if let Err(error) = after {
@@ -269,10 +269,15 @@ impl Run<'_> {
         &mut instances[at]
     }
 
-    /// Puts the section as it stands into the stage and into `run.json`.
-    pub(crate) fn show(&mut self) -> Result<()> {
+    /// Puts the section as it stands into the stage.
+    fn put(&mut self) {
         self.section.counts = counts(&self.section.instances);
         self.pipe.set_section(&self.section);
+    }
+
+    /// The same, and into `run.json`.
+    pub(crate) fn show(&mut self) -> Result<()> {
+        self.put();
         self.pipe.progress()
     }
 }
