@@ -25,18 +25,22 @@ pub(crate) fn doubt(inventory: &Inventory, now: SystemTime) -> Option<String> {
 /// Judges one sequence of dates in the order of their numbers, not of the dates themselves.
 fn doubt_of(dates: impl Iterator<Item = SystemTime>, now: SystemTime) -> Option<String> {
     let mut last: Option<SystemTime> = None;
-    for at in dates.chain([now]) {
-        let jumped = last.is_some_and(|last| at.duration_since(last).is_ok_and(|gap| gap > SILENCE));
-        if jumped && distance(at, now) < AFTER_JUMP {
-            return last
-                .map(|last| format!("the clock says {}, the newest record before {}", rfc3339(at), rfc3339(last)));
-        }
-        if at == now && last.is_some_and(|last| last.duration_since(now).is_ok_and(|ahead| ahead > AHEAD)) {
-            return last.map(|last| format!("the clock says {}, the newest record {}", rfc3339(now), rfc3339(last)));
+    for at in dates {
+        if let Some(last) = last.filter(|last| has_jumped(*last, at) && distance(at, now) < AFTER_JUMP) {
+            return Some(told(now, last));
         }
         last = Some(at);
     }
-    None
+    let is_behind = |last: &SystemTime| last.duration_since(now).is_ok_and(|ahead| ahead > AHEAD);
+    last.filter(|last| is_behind(last) || has_jumped(*last, now)).map(|last| told(now, last))
+}
+
+fn has_jumped(from: SystemTime, to: SystemTime) -> bool {
+    to.duration_since(from).is_ok_and(|gap| gap > SILENCE)
+}
+
+fn told(now: SystemTime, last: SystemTime) -> String {
+    format!("the clock says {}, and the newest record before it was written {}", rfc3339(now), rfc3339(last))
 }
 
 fn distance(one: SystemTime, other: SystemTime) -> Duration {

@@ -4,12 +4,11 @@
 //! overwrite the record of a pipe that is held.
 
 use anyhow::bail;
-use record::sections::{GcLeft, GcSection};
+use record::sections::GcSection;
 use record::{Exit, Failure, Pipe, RootDir};
 use store::{Inventory, Root, inventory};
 
-use crate::apply::{self, MovedAway};
-use crate::delete::Deleted;
+use crate::apply::{self, Progress};
 use crate::in_use::{self, Places};
 use crate::plan::{self, Disk, Plan};
 use crate::retention::Policy;
@@ -26,26 +25,60 @@ pub(crate) fn collect(pipe: &mut Pipe, policy: &Policy) -> anyhow::Result<()> {
     };
     pipe.enter(RootDir::open(&path, allow)?);
     if pipe.dry_run() {
-        let plan = decide(pipe, &root, &inventory::read(&root)?, policy)?;
+        let plan = decide(pipe, &root, &inventory::read(&root)?, policy, 0)?;
         return tell_plan(pipe, Some(&root), &plan);
     }
     pipe.take_deploy_lock()?;
-    let (plan, away) = {
-        let lock = root.lock(pipe.wait(), "release-gc")?;
-        let mut plan = decide(pipe, &root, &inventory::read_locked(&lock)?, policy)?;
-        pipe.look_down()?;
-        pipe.check_signals()?;
-        let away = apply::move_away(&lock, &mut plan)?;
-        (plan, away)
-    };
+    let mut progress = Progress::default();
+    let mut plan = move_away(pipe, &root, policy, &mut progress)?;
     // Nobody who switches waits for the deletion.
     pipe.free_deploy_lock();
     let interrupts = pipe.interrupts();
     let (deleted, in_trash) = apply::empty_trash(&root, &|| interrupts.pending().is_some())?;
-    tell(pipe, &root, &plan, away, &deleted, in_trash, policy)
+    if progress.count() as u64 + progress.debris + deleted.entries > 0 {
+        pipe.changed();
+    }
+    progress.add_to(&mut plan);
+    let mut section = plan.to_section();
+    section.freed_bytes = deleted.freed_bytes;
+    section.counts.debris_removed = progress.debris;
+    section.left = progress.left.into_iter().chain(in_trash).collect();
+    section.counts.left = section.left.len() as u64 + deleted.left.saturating_sub(deleted.named.len() as u64);
+    if policy.min_free.is_some() {
+        section.free_bytes = Some(disk(&root)?.free_bytes);
+    }
+    tell(pipe, &section);
+    warn_about_space(pipe, &plan);
+    pipe.set_section(&section);
+    if deleted.stopped {
+        // What was not reached is in the trash or where it was, for the next collection.
+        pipe.check_signals()?;
+    }
+    fail_or_warn(pipe, &section, policy)
 }
 
-fn decide(pipe: &Pipe, root: &Root, inventory: &Inventory, policy: &Policy) -> anyhow::Result<Plan> {
+/// Moves what goes to the trash, some at a time: whoever wants the lock gets it in between, and what is done then
+/// counts, because each time everything is read and decided anew. The last plan.
+fn move_away(pipe: &mut Pipe, root: &Root, policy: &Policy, progress: &mut Progress) -> anyhow::Result<Plan> {
+    loop {
+        let lock = root.lock(pipe.wait(), "release-gc")?;
+        let left_to_go = policy.max_delete.map(|most| most.saturating_sub(progress.count()));
+        let policy = Policy { max_delete: left_to_go, ..policy.clone() };
+        let mut plan = decide(pipe, root, &inventory::read_locked(&lock)?, &policy, progress.bytes())?;
+        if progress.count() == 0 {
+            pipe.look_down()?;
+            pipe.check_signals()?;
+            progress.debris = apply::remove_debris(&lock)?;
+        }
+        let has_more = apply::move_away(&lock, &mut plan, progress)?;
+        if !has_more || pipe.interrupts().pending().is_some() {
+            return Ok(plan);
+        }
+    }
+}
+
+/// Decides with what is there now; `moved_bytes` in the trash are as good as free.
+fn decide(pipe: &Pipe, root: &Root, inventory: &Inventory, policy: &Policy, moved_bytes: u64) -> anyhow::Result<Plan> {
     if let Some(why) = plan::unclear(inventory, pipe.now()) {
         bail!(
             Failure::new(Exit::Failed, "gc.unclear", format!("nothing is collected, as something is unclear: {why}"))
@@ -55,7 +88,9 @@ fn decide(pipe: &Pipe, root: &Root, inventory: &Inventory, policy: &Policy) -> a
     let builds: Vec<String> = inventory.staging.iter().map(|build| build.name.clone()).collect();
     let ids = inventory.releases.iter().map(|manifest| &manifest.id);
     let in_use = in_use::scan(&Places::of(root, ids, &builds))?;
-    Ok(plan::plan(inventory, policy, &in_use, disk(root)?, pipe.now()))
+    let disk = disk(root)?;
+    let disk = Disk { free_bytes: disk.free_bytes.saturating_add(moved_bytes), ..disk };
+    Ok(plan::plan(inventory, policy, &in_use, disk, pipe.now()))
 }
 
 fn is_no_root(error: &anyhow::Error) -> bool {
@@ -91,40 +126,13 @@ fn tell_plan(pipe: &mut Pipe, root: Option<&Root>, plan: &Plan) -> anyhow::Resul
     Ok(())
 }
 
-fn tell(
-    pipe: &mut Pipe,
-    root: &Root,
-    plan: &Plan,
-    away: MovedAway,
-    deleted: &Deleted,
-    in_trash: Vec<GcLeft>,
-    policy: &Policy,
-) -> anyhow::Result<()> {
-    let mut section = plan.to_section();
-    section.freed_bytes = deleted.freed_bytes;
-    section.counts.debris_removed = away.debris;
-    let unnamed = deleted.left.saturating_sub(deleted.named.len() as u64);
-    section.left = away.left.into_iter().chain(in_trash).collect();
-    section.counts.left = section.left.len() as u64 + unnamed;
-    if policy.min_free.is_some() {
-        section.free_bytes = Some(disk(root)?.free_bytes);
-    }
-    explain(pipe, &section);
+fn tell(pipe: &Pipe, section: &GcSection) {
+    explain(pipe, section);
     for removed in &section.removed {
         pipe.explain(format!("removed {}: {}", removed.id, removed.reason));
     }
-    if away.moved + away.debris + deleted.entries > 0 {
-        pipe.changed();
-    }
-    let (kept, removed) = (section.counts.kept, section.counts.removed);
-    pipe.say(format!("kept {kept}, removed {removed}, freed {}", size(section.freed_bytes)));
-    warn_about_space(pipe, plan);
-    pipe.set_section(&section);
-    if deleted.stopped {
-        // The rest is in the trash, for the next collection.
-        pipe.check_signals()?;
-    }
-    fail_or_warn(pipe, &section, policy)
+    let counts = &section.counts;
+    pipe.say(format!("kept {}, removed {}, freed {}", counts.kept, counts.removed, size(section.freed_bytes)));
 }
 
 /// What is left fails a collection that stands alone or is strict; behind a deploy it is a warning.

@@ -163,7 +163,7 @@ impl Plan {
         going.extend(self.builds.iter().filter(|build| build.removed).map(|build| build.seq));
         going.sort_unstable();
         let Some(&first_kept) = going.get(most) else { return };
-        let kept = || Reason::new("capped", format!("--max-delete {most}: the next collection takes it"));
+        let kept = || Reason::new("capped", "as many as --max-delete allows have gone: the next collection takes it");
         for judged in self.releases.iter_mut().filter(|judged| judged.seq >= first_kept) {
             if matches!(judged.fate, Fate::Remove(_)) {
                 judged.fate = Fate::Keep(vec![kept()]);
@@ -184,6 +184,25 @@ impl Plan {
     pub(crate) fn keep(&mut self, id: &ReleaseId, reason: Reason) {
         if let Some(judged) = self.releases.iter_mut().find(|judged| judged.id == *id) {
             judged.fate = Fate::Keep(vec![reason]);
+        }
+    }
+
+    /// Turns the fate of all that is still to go.
+    pub(crate) fn keep_rest(&mut self, reason: &Reason) {
+        for judged in self.releases.iter_mut().filter(|judged| matches!(judged.fate, Fate::Remove(_))) {
+            judged.fate = Fate::Keep(vec![reason.clone()]);
+        }
+        for build in self.builds.iter_mut().filter(|build| build.removed) {
+            build.removed = false;
+            build.reason.clone_from(&reason.detail);
+        }
+    }
+
+    /// Turns the fate of one build that is to go.
+    pub(crate) fn keep_build(&mut self, name: &str, reason: String) {
+        if let Some(build) = self.builds.iter_mut().find(|build| build.name == name) {
+            build.removed = false;
+            build.reason = reason;
         }
     }
 

@@ -34,6 +34,30 @@ fn the_newest_good_ones_stay_and_every_trace_of_the_others_goes() {
 }
 
 #[test]
+fn many_go_in_several_holdings_of_the_lock_and_are_told_as_one_collection() {
+    let root = root(90);
+    let capped = root.gc(&["--keep", "3", "--max-delete", "40"]);
+    assert_eq!((capped.status, capped.removed().len(), root.releases().len()), (0, 40, 50), "{capped:?}");
+    assert_eq!((capped.removed()[0], capped.removed()[39]), ("r1", "r40"), "the oldest");
+    assert_eq!(capped.rules("r41"), ["capped"]);
+    assert_eq!(capped.stage()["counts"]["kept"], 50);
+    let rest = root.gc(&["--keep", "3"]);
+    assert_eq!((rest.status, rest.removed().len(), root.releases().len()), (0, 47, 3), "{rest:?}");
+    assert_eq!(names(&root.state("manifests")).len(), 3);
+}
+
+#[test]
+fn a_full_disk_takes_young_ones_but_never_the_last_good_ones() {
+    let root = root(50);
+    let young = root.gc(&["--keep", "2", "--keep-days", "400"]);
+    assert_eq!((young.status, young.removed().len()), (0, 0), "{young:?}");
+    let full = root.gc(&["--keep", "2", "--keep-days", "400", "--min-free", "100%"]);
+    assert_eq!((full.status, root.releases()), (0, vec!["r49".to_owned(), "r50".to_owned()]), "{full:?}");
+    assert_eq!(full.record["warnings"][0]["code"], "gc.min_free");
+    assert!(full.stage()["free_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
 fn pins_keep_also_when_they_do_not_read_and_strangers_are_left_alone() {
     let root = root(6);
     let pin = json!({"id": "r1", "until": "2999-01-01T00:00:00Z", "owner": "ann", "reason": "audit", "set_at": ago(1)});

@@ -63,7 +63,7 @@ pub struct GcKept {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GcReason {
     /// The rule: `current`, `previous`, `intent`, `run`, `pinned`, `good`, `live`, `young`, `unused`, `in_use`,
-    /// `unseen`, `unproven`, `capped`.
+    /// `unseen`, `unproven`, `capped`, `unmovable`, `deferred`.
     pub rule: String,
     /// The same for people, with what it rests on.
     pub detail: String,
