@@ -28,8 +28,8 @@ pub(crate) struct Listed {
 pub(crate) struct Build {
     /// The release it would become.
     pub(crate) id: String,
-    /// Whether it failed or was killed; else somebody works on it.
-    pub(crate) failed: bool,
+    /// Whether somebody works on it.
+    pub(crate) liveness: Liveness,
     /// Since when.
     pub(crate) since: Option<SystemTime>,
     /// Who builds.
@@ -138,7 +138,7 @@ pub(crate) fn verdict(verdict: Verdict) -> LsVerdict {
 fn build(state: &StagingState) -> Build {
     Build {
         id: state.id.to_string(),
-        failed: state.liveness == Liveness::Dead,
+        liveness: state.liveness,
         since: state.builder.as_ref().and_then(|builder| parse_rfc3339(&builder.since)),
         by: state.builder.as_ref().map(|builder| builder.user.clone()),
     }

@@ -2,6 +2,8 @@
 
 use record::sections::{LsActivation, LsRelease, LsStage, LsVerdict};
 
+use store::staging::Liveness;
+
 use crate::columns::{Line, Look, Tint, columns};
 use crate::listed::{Build, Listed};
 use crate::text::{self, Clock};
@@ -88,8 +90,11 @@ fn release(release: &LsRelease, look: &Look) -> Line {
 
 fn build(build: &Build, look: &Look) -> Line {
     let age = build.since.map(|since| text::age(&record::clock::rfc3339(since), look.now));
-    let (mark, tint, note) =
-        if build.failed { ("!", Tint::Wrong, "failed build") } else { ("…", Tint::Dim, "being built") };
+    let (mark, tint, note) = match build.liveness {
+        Liveness::Dead => ("!", Tint::Wrong, "failed build"),
+        Liveness::Live => ("…", Tint::Dim, "being built"),
+        Liveness::Unknown => ("…", Tint::Dim, "being built or failed: only the root's owner sees which"),
+    };
     let cells = [mark, &build.id, "", age.as_deref().unwrap_or(""), "", "", build.by.as_deref().unwrap_or(""), note];
     (tint, cells.map(str::to_owned).to_vec())
 }

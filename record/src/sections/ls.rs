@@ -91,7 +91,7 @@ pub struct LsActivation {
     /// The release; absent where the link was gone or led elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// What was said of the release while it was live, or right after.
+    /// What was said of the release while it was live, or right after; a release that is known as good stays good.
     pub verdict: LsVerdict,
     /// The pipe that did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use record::sections::{LsActivation, LsRelease, LsVerdict};
 
+use store::staging::Liveness;
+
 use super::{ROWS, Section, class, line, minute, safe, strip};
 use crate::table::{note, source, total};
 use crate::text::{self, Clock};
@@ -30,7 +32,11 @@ pub(crate) fn table(page: &mut String, section: &Section, scale: &strip::Scale) 
         "<div class=scroll><table>\n<tr><th><th>Release<th>Built<th>Live<th>Pipe took<th>Size<th>Source<th>By<th>Note",
     );
     for build in &section.listed.builds {
-        let (mark, class) = if build.failed { ("failed build", "x") } else { ("being built", "t") };
+        let (mark, class) = match build.liveness {
+            Liveness::Dead => ("failed build", "x"),
+            Liveness::Live => ("being built", "p"),
+            Liveness::Unknown => ("build", "p"),
+        };
         let since = build.since.map(|since| minute(&record::clock::rfc3339(since))).unwrap_or_default();
         let (id, by) = (safe(&build.id), safe(build.by.as_deref().unwrap_or("")));
         line(

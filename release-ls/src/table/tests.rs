@@ -41,7 +41,7 @@ fn a_table_says_what_is_live_what_was_and_what_went_wrong() {
             LsRelease { verdict: LsVerdict::Bad, reason: Some("500s".into()), pin: Some(pin), ..shown("v2") },
             LsRelease { previous: vec!["current".into()], ..shown("v1") },
         ],
-        builds: vec![Build { id: "v4".into(), failed: false, since: None, by: Some("ann".into()) }],
+        builds: vec![Build { id: "v4".into(), liveness: Liveness::Live, since: None, by: Some("ann".into()) }],
         remarks: Vec::new(),
     };
     assert_eq!(
