@@ -19,6 +19,7 @@ mod hostile_records;
 mod hostile_state;
 mod interrupts;
 mod planning;
+mod pull;
 mod readers_see_no_gap;
 mod real_systemd_boots;
 mod rolling_back;

@@ -1,0 +1,126 @@
+//! The recipe pull: what a timer runs, against a real repository, a real systemd and `make`.
+
+use std::fs;
+
+use stories::real::systemd::Systemd;
+use stories::{Pipe, Run, Shop, binaries, skip};
+
+use crate::real_systemd_boots::shop_unit;
+
+struct Mirror {
+    systemd: Systemd,
+    shop: Shop,
+}
+
+impl Mirror {
+    fn new() -> Result<Self, String> {
+        if !skip::has("git") {
+            return Err("git is not installed".into());
+        }
+        let shop = Shop::new();
+        let systemd = Systemd::boot(&shop, &[("mirror@.service", &shop_unit(&shop))])?;
+        let mirror = Self { systemd, shop };
+        mirror.shop.pipe("git init -q -b main repository").run().exits(0);
+        mirror.commit("v1", "ok");
+        Ok(mirror)
+    }
+
+    fn commit(&self, version: &str, mode: &str) {
+        self.shop.source_that(version, mode);
+        let script = format!(
+            "cp -a {version}/. repository/ && cd repository && git add -A && \
+             git -c user.name=Ann -c user.email=ann@example.org commit -q -m {version}"
+        );
+        self.shop.pipe(script).run().exits(0);
+    }
+
+    fn script(&self, text: &str) -> Pipe {
+        let recipes = binaries::workspace().join("scripts/recipes").display().to_string();
+        self.systemd
+            .pipe(&self.shop, text.replace("RECIPES", &recipes))
+            .env("CUTOVER_ROOT", self.shop.root().display().to_string())
+            .env("REPOSITORY", self.shop.path().join("repository").display().to_string())
+            .env("HEALTH", format!("http://127.0.0.1:{}{{i}}/", self.shop.services().port(0) / 10))
+            .env("STATE", "state")
+            .env("STATE_MODE", "750")
+            .env("WAIT", "3s")
+    }
+
+    fn pull(&self) -> Run {
+        self.script("RECIPES/pull").run()
+    }
+
+    fn pids(&self) -> [String; 2] {
+        ["mirror@1", "mirror@2"].map(|unit| self.systemd.main_pid(&self.shop, unit))
+    }
+}
+
+#[test]
+fn what_is_new_comes_live_what_is_bad_is_not_tried_again_and_state_is_never_touched() {
+    let mirror = match Mirror::new() {
+        Ok(mirror) => mirror,
+        Err(why) => skip!("{why}"),
+    };
+    let first = mirror.pull();
+    let v1 = first.exits(0).record().id().to_owned();
+    let state = mirror.shop.root().join("shared/state");
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&state).expect("the state is there"));
+    assert_eq!(mode & 0o7777, 0o750, "{first}");
+    fs::write(state.join("packages"), "precious").expect("write state");
+    let pids = mirror.pids();
+
+    let again = mirror.pull();
+    assert_eq!(again.exits(0).record()["changed"], false, "{again}");
+    assert_eq!(mirror.pids(), pids, "{again}");
+
+    mirror.commit("v2", "500");
+    let bad = mirror.pull();
+    assert_eq!(bad.exits(3).record()["error"]["blame"], "release", "{bad}");
+    assert_eq!(mirror.shop.current().as_ref(), Some(&v1), "{bad}");
+    let [_, second] = mirror.pids();
+    assert_eq!(second, pids[1], "the second backend was never touched: {bad}");
+
+    let once_more = mirror.pull();
+    assert_eq!(once_more.exits(0).record()["changed"], false, "a bad one is not tried again: {once_more}");
+
+    mirror.commit("v3", "ok");
+    let repaired = mirror.pull();
+    assert_ne!(repaired.exits(0).record().id(), v1, "{repaired}");
+    assert!(mirror.pids().iter().zip(&pids).all(|(now, before)| now != before), "{repaired}");
+    assert_eq!(fs::read_to_string(state.join("packages")).expect("read state"), "precious");
+}
+
+#[test]
+fn make_deploys_tells_goes_back_and_only_destroys_what_is_named() {
+    let mirror = match Mirror::new() {
+        Ok(mirror) => mirror,
+        Err(why) => skip!("{why}"),
+    };
+    let settings = mirror.script("env").run().stdout;
+    let kept = settings.lines().filter(|line| {
+        ["CUTOVER_ROOT=", "REPOSITORY=", "HEALTH=", "STATE=", "STATE_MODE=", "WAIT="]
+            .iter()
+            .any(|name| line.starts_with(name))
+    });
+    let text: Vec<&str> = kept.collect();
+    fs::write(mirror.shop.path().join(".env"), text.join("\n") + "\n").expect("write .env");
+    let make = "make --no-print-directory -f RECIPES/pull.mk PULL=RECIPES/pull";
+    mirror.script(make).run().exits(0);
+    let v1 = mirror.shop.current();
+    let again = mirror.script(make).run();
+    assert!(again.exits(0).stdout.contains("\"changed\":false"), "{again}");
+    mirror.commit("v2", "ok");
+    mirror.script(make).run().exits(0);
+    assert_ne!(mirror.shop.current(), v1);
+    let status = mirror.script(&format!("{make} status")).run();
+    assert!(status.exits(0).stdout.contains("good"), "{status}");
+    mirror.script(&format!("{make} rollback")).run().exits(0);
+    assert_eq!(mirror.shop.current(), v1);
+    let refused = mirror.script(&format!("echo yes | {make} destroy")).run();
+    refused.exits(2);
+    assert!(mirror.shop.root().join("shared/state").exists(), "{refused}");
+    let root = mirror.shop.root().display().to_string();
+    mirror.script(&format!("echo {root} | {make} destroy")).run().exits(0);
+    assert!(!mirror.shop.root().exists());
+    assert_eq!(mirror.pids(), ["0", "0"]);
+}
