@@ -145,7 +145,12 @@ impl DeployLock {
             let left = deadline.saturating_duration_since(Instant::now());
             match root.state()?.lock_file("deploy", 0o600, Wait(left.min(BETWEEN_LOOKS)))? {
                 Ok(lock) => {
-                    holder.write_to(lock.file()).with_context(|| format!("write who holds {}", what()))?;
+                    match holder.write_to(lock.file()) {
+                        // On a full disk there is no room for the name, and a collection must get the lock to make
+                        // some. Only a deploy's own id is needed later on.
+                        Err(e) if holder.deploy.is_none() && e.kind() == std::io::ErrorKind::StorageFull => {}
+                        written => written.with_context(|| format!("write who holds {}", what()))?,
+                    }
                     return Ok(Self::Taken(lock));
                 }
                 Err(file) => {
