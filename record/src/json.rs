@@ -74,11 +74,20 @@ fn check(record: &Record) -> anyhow::Result<()> {
     if record.root.as_deref().is_some_and(|root| !root.starts_with('/')) {
         bail!(invalid("input.invalid", "the record's 'root' is no absolute path"));
     }
+    if record.release.as_ref().is_some_and(|release| !is_id(&release.id)) {
+        bail!(invalid("input.invalid", "the record's 'release.id' is no release id"));
+    }
     let sizes = record.release.iter().flat_map(|release| [release.files, release.bytes]).flatten();
     if sizes.max().is_some_and(|size| size > 1 << 53) {
         bail!(invalid("input.invalid", "a size in the record is beyond 2^53"));
     }
     Ok(())
+}
+
+/// Whether a text is what the schema says a release id is.
+fn is_id(text: &str) -> bool {
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-".contains(byte);
+    (1..=128).contains(&text.len()) && text.as_bytes()[0].is_ascii_alphanumeric() && text.as_bytes().iter().all(inner)
 }
 
 fn invalid(code: &'static str, message: &str) -> Failure {
