@@ -8,7 +8,8 @@ use process::Tree;
 use record::sections::{RestartInstance, RestartOutcome, RestartSection};
 use record::{Failure, Pipe, RootDir, clock};
 
-use crate::apply::{Run, word};
+use crate::account::{fit, word};
+use crate::apply::Run;
 use crate::hold;
 use crate::instance::Instance;
 use crate::managers::{Act, Inspection};
@@ -91,7 +92,7 @@ fn try_to(pipe: &mut Pipe, request: &Request, service: &Service, names: Vec<Inst
     result?;
     if held {
         hold::hold(pipe, &mut section, &request.order);
-        pipe.set_section(&section);
+        pipe.set_section(&fit(&section));
     }
     Ok(())
 }
@@ -122,7 +123,7 @@ pub(crate) fn section_of(request: &Request, service: &Service, names: &[Instance
         via: service.via.into(),
         action: service.act.word().into(),
         batch: request.order.batches.to_string(),
-        counts: crate::apply::counts(&instances),
+        counts: crate::account::counts(&instances),
         instances,
         ..RestartSection::default()
     }
@@ -151,7 +152,7 @@ pub(crate) fn note_left_alone(pipe: &Pipe, section: &mut RestartSection, plan: &
             entry.reason = Some(reason.clone());
         }
     }
-    section.counts = crate::apply::counts(&section.instances);
+    section.counts = crate::account::counts(&section.instances);
 }
 
 /// Lists the steps of a plan, as a dry run does.

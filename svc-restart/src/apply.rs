@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use record::Pipe;
-use record::sections::{RestartCounts, RestartInstance, RestartOutcome, RestartSection};
+use record::sections::{RestartInstance, RestartOutcome, RestartSection};
 
+use crate::account::{self, counts, word};
 use crate::gate;
 use crate::instance::Instance;
 use crate::managers::Act;
@@ -272,7 +273,7 @@ impl Run<'_> {
     /// Puts the section as it stands into the stage.
     fn put(&mut self) {
         self.section.counts = counts(&self.section.instances);
-        self.pipe.set_section(&self.section);
+        self.pipe.set_section(&account::fit(&self.section));
     }
 
     /// The same, and into `run.json`.
@@ -310,32 +311,5 @@ fn lost() -> Taken {
 fn show_printed(pipe: &Pipe, printed: &[u8]) {
     for line in String::from_utf8_lossy(printed).lines().filter(|line| !line.trim().is_empty()) {
         pipe.say(line);
-    }
-}
-
-/// How many instances ended how.
-pub(crate) fn counts(instances: &[RestartInstance]) -> RestartCounts {
-    let mut counts = RestartCounts::default();
-    for instance in instances {
-        match instance.outcome {
-            RestartOutcome::Failed | RestartOutcome::InHand => counts.failed += 1,
-            outcome if outcome.is_touched() => counts.done += 1,
-            _ => counts.untouched += 1,
-        }
-    }
-    counts
-}
-
-/// The word for an outcome, as the record has it.
-pub(crate) fn word(outcome: RestartOutcome) -> &'static str {
-    match outcome {
-        RestartOutcome::Untouched => "untouched",
-        RestartOutcome::InHand => "in hand",
-        RestartOutcome::Restarted => "restarted",
-        RestartOutcome::Reloaded => "reloaded",
-        RestartOutcome::Started => "started",
-        RestartOutcome::Stopped => "stopped",
-        RestartOutcome::Skipped => "skipped",
-        RestartOutcome::Failed => "failed",
     }
 }

@@ -8,6 +8,7 @@ use clap::{ArgGroup, Parser, ValueEnum};
 use record::placeholders::PLACEHOLDERS;
 use record::{Options, Role, duration};
 
+use crate::account;
 use crate::batches::Batches;
 use crate::instance::Instance;
 use crate::managers::Act;
@@ -253,6 +254,9 @@ fn check(request: &Request) -> Result<(), String> {
         }
     }
     let names = &request.names.iter().map(|name| shape(name)).collect::<Result<Vec<_>, _>>()?;
+    if account::is_too_much(names) {
+        return Err("these are more instances than one record can tell of: split them into several calls".into());
+    }
     request.wanted.check(names)?;
     for (option, template) in
         [("--gate", &request.order.gate), ("--before", &request.order.before), ("--after", &request.order.after)]

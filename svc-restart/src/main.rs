@@ -1,5 +1,6 @@
 //! `svc-restart`: restarts the instances of a service in order, in batches, each behind a gate.
 
+mod account;
 mod act;
 mod apply;
 mod batches;

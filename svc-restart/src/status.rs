@@ -7,8 +7,8 @@ use dir::Wait;
 use record::sections::RestartSection;
 use record::{DeployLock, Exit, Failure, Pipe, Record, RunFile};
 
+use crate::account::word;
 use crate::act::enter;
-use crate::apply::word;
 
 const OWN: &str = "svc-restart";
 

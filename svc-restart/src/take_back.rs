@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use record::sections::{RestartInstance, RestartSection, SwitchSection};
-use record::{Pipe, Record, RunFile};
+use record::{Pipe, Record};
 
 use crate::act::{enter, list, note_left_alone, section_of, summarise};
 use crate::apply::Run;
@@ -98,29 +98,14 @@ fn go(
 /// The sections of the stages to take back, latest first, and those of the undo stages so far.
 fn sections(pipe: &Pipe, positions: &[usize]) -> Result<(Vec<Placed>, Vec<RestartSection>)> {
     let record = pipe.record();
-    // A stage's entry in the record may be shortened; run.json has it whole.
-    let whole = whole_record(pipe)?;
-    let stage = |at: usize| {
-        let full = whole.as_ref().and_then(|whole| whole.stages.get(at)).filter(|stage| stage.tool == OWN);
-        full.or_else(|| record.stages.get(at))
-    };
     let mut stages = Vec::new();
     for at in positions {
-        if let Some(stage) = stage(*at) {
+        if let Some(stage) = record.stages.get(*at) {
             stages.push((*at, stage.section()?));
         }
     }
     let undone = record.stages.iter().filter(|stage| stage.tool == OWN && stage.undo);
     Ok((stages, undone.map(record::Stage::section).collect::<Result<_>>()?))
-}
-
-fn whole_record(pipe: &Pipe) -> Result<Option<Record>> {
-    let elided = pipe.record().stages.iter().any(|stage| stage.tool == OWN && stage.rest.contains_key("elided"));
-    let Some(root) = pipe.root() else { return Ok(None) };
-    if !elided {
-        return Ok(None);
-    }
-    Ok(RunFile::of(root)?.read()?.filter(|run| run.pipe == pipe.record().pipe))
 }
 
 /// Notes the stages of which every changed instance has gone back by now.

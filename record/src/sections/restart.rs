@@ -21,6 +21,9 @@ pub struct RestartSection {
     /// What the gates answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateAnswer>,
+    /// How many answers of gates are left out above, in the middle.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gates_left_out: u64,
     /// The hold that waits for a promotion, if one is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<RestartHold>,
@@ -125,4 +128,9 @@ pub struct RestartHold {
     /// Until when a promotion is accepted, RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_at: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
