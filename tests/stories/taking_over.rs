@@ -1,0 +1,64 @@
+//! Taking over what another tool made: its releases, its log, its promises to keep; nothing in it changes.
+
+use stories::Shop;
+
+/// A root in the style of a deploy script: dated releases, an absolute link, a log of those that came through.
+fn made_by_a_script(shop: &Shop) {
+    let script = r#"
+        mkdir -p "$ROOT/releases" && cd "$ROOT"
+        for d in 2026-01-01_10.00 2026-01-02_10.00 2026-01-03_10.00; do
+            mkdir releases/$d && echo $d > releases/$d/version
+            ln -nfs "$ROOT/releases/$d" current
+            echo "$ROOT/releases/$d" >> RELEASES.txt
+        done
+        mkdir releases/2025-12-31_10.00 && touch releases/2025-12-31_10.00/KEEP_UNTIL__2126-01-01_00.00
+        touch releases/2026-01-01_10.00/KEEP_UNTIL__soon
+        mkdir "releases/not a release" && echo notes > releases/notes.txt
+    "#;
+    shop.pipe(script).run().exits(0);
+}
+
+#[test]
+fn releases_log_and_promises_are_taken_over_and_nothing_in_them_changes() {
+    let shop = Shop::new();
+    made_by_a_script(&shop);
+    let before = shop.pipe("cd \"$ROOT\" && find releases current -printf '%p %l %s %T@ %m\\n' | sort").run();
+    let run = shop.pipe("release-switch -n --root $ROOT --adopt").run();
+    let stage = run.exits(0).record().stage("release-switch").clone();
+    assert_eq!(stage["adopted"]["layout"], "commcare", "{run}");
+    assert_eq!(stage["adopted"]["releases"].as_array().map(Vec::len), Some(4), "{run}");
+    assert_eq!(stage["adopted"]["strangers"].as_array().map(Vec::len), Some(2), "{run}");
+    assert_eq!(stage["adopted"]["pins"], 2, "a date that does not read keeps too\n{run}");
+    let after = shop.pipe("cd \"$ROOT\" && find releases current -printf '%p %l %s %T@ %m\\n' | sort").run();
+    assert_eq!(before.stdout, after.stdout);
+    let sums = "cd $ROOT/releases/2026-01-03_10.00 && sha256sum --quiet -c ../../.cutover/tree/2026-01-03_10.00";
+    shop.pipe(sums).run().exits(0);
+    let again = shop.pipe("release-switch -n --root $ROOT --adopt").run();
+    assert_eq!(again.exits(0).record()["changed"], false, "{again}");
+}
+
+#[test]
+fn a_rollback_follows_the_log_that_was_taken_over() {
+    let shop = Shop::new();
+    made_by_a_script(&shop);
+    shop.pipe("release-switch -n --root $ROOT --adopt").run().exits(0);
+    for expected in ["2026-01-02_10.00", "2026-01-01_10.00"] {
+        shop.pipe("release-switch -n --root $ROOT --rollback").run().exits(0);
+        assert_eq!(shop.current().as_deref(), Some(expected));
+    }
+    shop.pipe("release-switch -n --root $ROOT --rollback").run().exits(69);
+    let next = shop.deploy_well("v1");
+    assert_eq!(shop.current(), Some(next), "the first deploy of our own");
+}
+
+#[test]
+fn a_failed_deploy_goes_back_to_a_tree_that_nobody_took_over() {
+    let shop = Shop::new();
+    made_by_a_script(&shop);
+    shop.source("v1");
+    let run = shop
+        .pipe("release-mk --root $ROOT --from v1 | release-switch | svc-health exec:false | release-switch --undo")
+        .run();
+    assert_ne!(run.status, 0, "{run}");
+    assert_eq!(shop.current().as_deref(), Some("2026-01-03_10.00"), "{run}");
+}
