@@ -88,7 +88,7 @@ impl AsFd for Interrupts {
 /// The mask of ignored signals, bit n-1 for signal n, as the kernel tells it.
 fn ignored_signals() -> u64 {
     // Room for all of it: without, it is read in ever larger pieces from 32 bytes on.
-    let mut bytes = Vec::with_capacity(8 << 10);
+    let mut bytes = Vec::with_capacity(2 << 10);
     let _ = std::fs::File::open("/proc/self/status").and_then(|mut status| status.read_to_end(&mut bytes));
     let status = String::from_utf8_lossy(&bytes);
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

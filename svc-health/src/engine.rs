@@ -128,7 +128,7 @@ impl<'p> Engine<'p> {
             slots: (0..most).map(|_| None).collect(),
             free: (0..most).rev().collect(),
             started: 0,
-            events: Vec::with_capacity(EVENTS_AT_ONCE),
+            events: Vec::with_capacity(EVENTS_AT_ONCE.min(most + 2)),
             eager: Vec::new(),
         })
     }
