@@ -4,11 +4,13 @@
 //! One entry that breaks a rule refuses the archive as a whole: a release with a part of it left out is not what
 //! was built. Owners and extended attributes are not restored, modes are normalised.
 
+mod complete;
 mod names;
 pub(crate) mod stream;
 mod symlinks;
 pub(crate) mod tar;
 pub(crate) mod unpack;
+mod write;
 pub(crate) mod zip;
 
 use std::path::Path;

@@ -6,23 +6,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
-use dir::{Dir, Kind};
-use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
+use dir::Dir;
+use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::linkat;
 use sha2::{Digest, Sha256};
-use store::listing::Entry;
 
-use super::{Limits, names, refuse, symlinks};
+use super::complete::finish;
+use super::write::{Pending, conflict, create, write_batches};
+use super::{Limits, names, refuse};
 use crate::content::Sha;
 use crate::entries::{self, Entries};
 use crate::exclude::Exclude;
@@ -61,7 +58,8 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn is_linked(&self, parent: &Dir, path: &Path, sha256: &Sha, size: u64, mode: u32, mtime: i64) -> bool {
+    /// Whether the previous release has the same file, and it was linked.
+    pub(super) fn is_linked(&self, parent: &Dir, path: &Path, sha256: &Sha, size: u64, mode: u32, mtime: i64) -> bool {
         let mtime = (!self.timeless).then_some(mtime);
         let linked = self.previous.is_some_and(|previous| previous.link_same(parent, path, sha256, size, mode, mtime));
         if linked {
@@ -92,14 +90,6 @@ pub(crate) struct Unpack<'a> {
     parent: Option<(PathBuf, Arc<Dir>)>,
     seen: u64,
     bytes: u64,
-}
-
-struct Pending {
-    parent: Arc<Dir>,
-    path: PathBuf,
-    mode: u32,
-    mtime: TimeSpec,
-    content: Vec<u8>,
 }
 
 /// Lets `parse` hand over the entries of an archive and completes the tree. Nothing is durable yet.
@@ -316,108 +306,6 @@ impl Unpack<'_> {
     /// Times before 1970 or in the future are no times of a build.
     fn time(&self, header: Header) -> TimeSpec {
         TimeSpec::new(header.mtime.clamp(0, self.target.now), 0)
-    }
-}
-
-fn write_batches(batches: &Mutex<Receiver<Vec<Pending>>>, target: &Target<'_>) -> Result<()> {
-    loop {
-        let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(batch) = batch else { return Ok(()) };
-        let written: Result<Vec<Entry>> = batch.into_iter().map(|pending| write_one(pending, target)).collect();
-        target.entries.add(written?)?;
-    }
-}
-
-fn write_one(Pending { parent, path, mode, mtime, content }: Pending, target: &Target<'_>) -> Result<Entry> {
-    let (size, sha256): (u64, Sha) = (content.len() as u64, Sha256::digest(&content).into());
-    if target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
-        return Ok(entries::file(&path, mode, size, sha256));
-    }
-    let mut file = create(&parent, &path)?;
-    file.write_all(&content).with_context(|| format!("write {}", shown(&path)))?;
-    metadata::finish(&file, mode, &mtime).with_context(|| format!("set mode of {}", shown(&path)))?;
-    target.meter.file(size);
-    Ok(entries::file(&path, mode, size, sha256))
-}
-
-fn create(parent: &Dir, path: &Path) -> Result<File> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let name = path.file_name().unwrap_or_default();
-    openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        .map(File::from)
-        .map_err(|errno| conflict(path, parent.error("make file", name, errno)))
-}
-
-/// What has to wait until every file is there.
-fn finish(
-    target: &Target<'_>,
-    symlinks: &BTreeMap<PathBuf, OsString>,
-    hard_links: &[(PathBuf, PathBuf)],
-    directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
-) -> Result<()> {
-    if !target.limits.external_symlinks
-        && let Some(path) = symlinks::first_that_leaves(symlinks)
-    {
-        bail!(
-            refuse(
-                "archive.link",
-                format!("the archive is refused: the symlink '{}' leads out of the tree", shown(path))
-            )
-            .hint("if that is meant, allow it with --allow-external-symlinks")
-        );
-    }
-    for (path, first) in hard_links {
-        hard_link(target, path, first)?;
-    }
-    let now = TimeSpec::new(target.now, 0);
-    let mut made = Vec::new();
-    for (path, (mode, mtime)) in directories {
-        if path.as_os_str().is_empty() {
-            continue;
-        }
-        let dir = target.tree.open_beneath(&path)?;
-        metadata::finish(&dir, mode, &mtime.unwrap_or(now)).with_context(|| format!("set mode of {}", shown(&path)))?;
-        made.push(entries::directory(&path, mode));
-    }
-    target.entries.add(made)
-}
-
-fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
-    let parent = |path: &Path| target.tree.open_beneath(path.parent().unwrap_or(Path::new("")));
-    let nothing = || {
-        let message = format!(
-            "the archive is refused: '{}' is a hard link to '{}', which is no file of it",
-            shown(path),
-            shown(first)
-        );
-        refuse("archive.link", message)
-    };
-    let (from, name) = (parent(first).map_err(|_| nothing())?, first.file_name().unwrap_or_default());
-    let stat = from.stat(name).map_err(|_| nothing())?;
-    if stat.kind() != Kind::File {
-        bail!(nothing());
-    }
-    let to = parent(path).map_err(|e| conflict(path, e))?;
-    let own = path.file_name().unwrap_or_default();
-    linkat(&from, name, &to, own, AtFlags::empty()).map_err(|e| conflict(path, to.error("link", own, e)))?;
-    let file = from.open_file(name, OFlag::O_RDONLY, 0)?;
-    let reflink = std::sync::atomic::AtomicBool::new(false);
-    let job = crate::content::Job { from: &file, to: None, size: stat.size(), sparse: false, reflink: &reflink };
-    let sha256 = crate::content::Copier::default().copy(&job, &|| false);
-    let sha256 = sha256.map_err(|fault| anyhow::anyhow!("read {} again: {fault:?}", shown(first)))?;
-    target.meter.file(stat.size());
-    target.entries.add(vec![entries::file(path, stat.mode(), stat.size(), sha256)])
-}
-
-/// Something that is in the way makes the archive contradict itself; any other error is the disk's.
-fn conflict(path: &Path, error: dir::Error) -> anyhow::Error {
-    match error.errno() {
-        Errno::EEXIST | Errno::ENOTDIR | Errno::ELOOP | Errno::EISDIR | Errno::EXDEV => {
-            let message =
-                format!("the archive is refused: '{}' comes twice, or lies below what is no directory", shown(path));
-            anyhow::Error::new(error).context(refuse("archive.duplicate", message))
-        }
-        _ => error.into(),
     }
 }
 

@@ -149,7 +149,7 @@ fn failed(address: &str, what: &str, ended: &Ended, pipe: &Pipe) -> anyhow::Erro
     // What went wrong comes with a prefix; what follows is advice.
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let reason = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");
-    let said = lines().find(reason).or_else(|| lines().last()).unwrap_or("it said nothing");
+    let said = lines().find(reason).or_else(|| lines().next_back()).unwrap_or("it said nothing");
     let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let message = match ended.outcome {
         Outcome::NotFound => "git is not installed".to_owned(),

@@ -1,0 +1,80 @@
+//! What of an archive has to wait until every file is there: hard links, directories' times, where symlinks lead.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use dir::Kind;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::time::TimeSpec;
+use nix::unistd::linkat;
+
+use super::unpack::Target;
+use super::write::conflict;
+use super::{refuse, symlinks};
+use crate::content::{Copier, Job};
+use crate::shown::shown;
+use crate::{entries, metadata};
+
+/// What has to wait until every file is there.
+pub(super) fn finish(
+    target: &Target<'_>,
+    symlinks: &BTreeMap<PathBuf, OsString>,
+    hard_links: &[(PathBuf, PathBuf)],
+    directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
+) -> Result<()> {
+    if !target.limits.external_symlinks
+        && let Some(path) = symlinks::first_that_leaves(symlinks)
+    {
+        bail!(
+            refuse(
+                "archive.link",
+                format!("the archive is refused: the symlink '{}' leads out of the tree", shown(path))
+            )
+            .hint("if that is meant, allow it with --allow-external-symlinks")
+        );
+    }
+    for (path, first) in hard_links {
+        hard_link(target, path, first)?;
+    }
+    let now = TimeSpec::new(target.now, 0);
+    let mut made = Vec::new();
+    for (path, (mode, mtime)) in directories {
+        if path.as_os_str().is_empty() {
+            continue;
+        }
+        let dir = target.tree.open_beneath(&path)?;
+        metadata::finish(&dir, mode, &mtime.unwrap_or(now)).with_context(|| format!("set mode of {}", shown(&path)))?;
+        made.push(entries::directory(&path, mode));
+    }
+    target.entries.add(made)
+}
+
+fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
+    let parent = |path: &Path| target.tree.open_beneath(path.parent().unwrap_or(Path::new("")));
+    let nothing = || {
+        let message = format!(
+            "the archive is refused: '{}' is a hard link to '{}', which is no file of it",
+            shown(path),
+            shown(first)
+        );
+        refuse("archive.link", message)
+    };
+    let (from, name) = (parent(first).map_err(|_| nothing())?, first.file_name().unwrap_or_default());
+    let stat = from.stat(name).map_err(|_| nothing())?;
+    if stat.kind() != Kind::File {
+        bail!(nothing());
+    }
+    let to = parent(path).map_err(|e| conflict(path, e))?;
+    let own = path.file_name().unwrap_or_default();
+    linkat(&from, name, &to, own, AtFlags::empty()).map_err(|e| conflict(path, to.error("link", own, e)))?;
+    let file = from.open_file(name, OFlag::O_RDONLY, 0)?;
+    let reflink = AtomicBool::new(false);
+    let job = Job { from: &file, to: None, size: stat.size(), sparse: false, reflink: &reflink };
+    let sha256 = Copier::default().copy(&job, &|| false);
+    let sha256 = sha256.map_err(|fault| anyhow::anyhow!("read {} again: {fault:?}", shown(first)))?;
+    target.meter.file(stat.size());
+    target.entries.add(vec![entries::file(path, stat.mode(), stat.size(), sha256)])
+}

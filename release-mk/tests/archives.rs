@@ -1,0 +1,229 @@
+//! Hostile archives are refused as a whole, and leave nothing.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests make files and run programs")]
+
+mod site;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use site::{Run, Site};
+use tar::{Builder, EntryType, Header};
+
+/// One entry, with its name as it stands in the header: the crate's own setters refuse what is wanted here.
+struct Entry {
+    kind: EntryType,
+    name: &'static str,
+    mode: u32,
+    link: &'static str,
+    content: Vec<u8>,
+}
+
+fn entry(kind: EntryType, name: &'static str) -> Entry {
+    Entry { kind, name, mode: 0o644, link: "", content: Vec::new() }
+}
+
+fn file(name: &'static str) -> Entry {
+    Entry { content: b"content".to_vec(), ..entry(EntryType::Regular, name) }
+}
+
+fn link(kind: EntryType, name: &'static str, link: &'static str) -> Entry {
+    Entry { link, ..entry(kind, name) }
+}
+
+fn archive(entries: &[Entry]) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    for entry in entries {
+        let mut header = Header::new_gnu();
+        header.as_old_mut().name[..entry.name.len()].copy_from_slice(entry.name.as_bytes());
+        header.as_old_mut().linkname[..entry.link.len()].copy_from_slice(entry.link.as_bytes());
+        header.set_entry_type(entry.kind);
+        header.set_mode(entry.mode);
+        header.set_mtime(1_000_000_000);
+        header.set_size(entry.content.len() as u64);
+        header.set_cksum();
+        builder.append(&header, entry.content.as_slice()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn an_archive_with_one_hostile_entry_is_refused_whole() {
+    use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
+    let site = Site::new();
+    let seed = site.write("seed/f", "x");
+    site.mk(seed.parent().unwrap(), &["--name", "seed"]).expect(0);
+    let before = site.state();
+    let set_id = |mode| Entry { mode, ..file("s") };
+    let deep: &'static str = "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d";
+    let cases = [
+        ("dot dot", vec![file("../evil")], "archive.path"),
+        ("dot dot inside", vec![file("a/../../evil")], "archive.path"),
+        ("absolute", vec![file("/tmp/evil")], "archive.path"),
+        ("hard link out", vec![file("a"), link(Link, "h", "../../etc/passwd")], "archive.path"),
+        ("absolute hard link", vec![file("a"), link(Link, "h", "/etc/passwd")], "archive.path"),
+        ("hard link to nothing", vec![file("a"), link(Link, "h", "b")], "archive.link"),
+        ("hard link to a symlink", vec![link(Symlink, "l", "a"), link(Link, "h", "l")], "archive.link"),
+        ("write through a symlink", vec![link(Symlink, "l", "."), file("l/evil")], "archive.duplicate"),
+        ("write through a symlink out", vec![link(Symlink, "l", "/tmp"), file("l/evil")], "archive.duplicate"),
+        ("absolute symlink", vec![file("a"), link(Symlink, "l", "/etc/passwd")], "archive.link"),
+        ("symlink out", vec![file("a"), link(Symlink, "l", "../../x")], "archive.link"),
+        (
+            "symlinks that climb together",
+            vec![file("a/b/c/f"), link(Symlink, "a/b/c/l", "../../.."), link(Symlink, "m", "a/b/c/l/../..")],
+            "archive.link",
+        ),
+        ("character device", vec![file("a"), entry(Char, "d")], "archive.kind"),
+        ("block device", vec![file("a"), entry(Block, "d")], "archive.kind"),
+        ("FIFO", vec![file("a"), entry(Fifo, "d")], "archive.kind"),
+        ("set-user-id", vec![set_id(0o4755)], "archive.set_id"),
+        ("set-group-id", vec![set_id(0o2755)], "archive.set_id"),
+        ("twice", vec![file("a"), file("a")], "archive.duplicate"),
+        ("a file where a directory is needed", vec![file("a"), file("a/b")], "archive.duplicate"),
+        ("a directory where a file is", vec![file("a"), entry(Directory, "a")], "archive.duplicate"),
+        ("a file where a directory is", vec![entry(Directory, "a"), file("a")], "archive.duplicate"),
+        ("too deep", vec![entry(Directory, deep), link(Symlink, "x", deep), file("../x")], "archive.path"),
+        ("nothing", vec![], "archive.empty"),
+    ];
+    for (name, entries, code) in cases {
+        let path = site.write("evil.tar", archive(&entries));
+        let run = site.mk(&path, &["--name", "evil"]);
+        assert_eq!((run.status, run.code()), (Some(77), code), "{name}: {}", run.stderr);
+        assert_eq!(site.state(), before, "{name} left something");
+    }
+}
+
+#[test]
+fn a_damaged_archive_is_refused_wherever_it_is_cut() {
+    let site = Site::new();
+    let good = archive(&[file("a"), file("b"), entry(EntryType::Directory, "d"), file("d/c")]);
+    for length in [0, 1, 100, 511, 512, 700, 1024, 1500, 2048, 3000] {
+        let path = site.write("cut.tar", &good[..length]);
+        let run = site.mk(&path, &["--name", "cut"]).expect(77);
+        assert_eq!(run.code(), "archive.damaged", "cut to {length}");
+    }
+    let mut flipped = good.clone();
+    flipped[20] ^= 1;
+    let run = site.mk(&site.write("flipped.tar", flipped), &[]).expect(77);
+    assert_eq!(run.code(), "archive.damaged");
+    let trailing = [good.as_slice(), &good].concat();
+    assert_eq!(site.mk(&site.write("two.tar", trailing), &[]).expect(77).code(), "archive.damaged");
+    assert_eq!(site.state()[0], Vec::<String>::new());
+    site.mk(&site.write("good.tar", good), &["--name", "good"]).expect(0);
+    site.sha256sum("good");
+}
+
+#[test]
+fn limits_and_digests_are_kept() {
+    let site = Site::new();
+    let good = archive(&[file("a"), file("b"), file("c")]);
+    let path = site.write("good.tar", &good);
+    assert_eq!(site.mk(&path, &["--max-files", "2"]).expect(77).code(), "archive.limit");
+    assert_eq!(site.mk(&path, &["--max-bytes", "20"]).expect(77).code(), "archive.limit");
+    assert_eq!(site.mk(&path, &["--sha256", &"0".repeat(64)]).expect(77).code(), "archive.sha256");
+    let output = Command::new("sha256sum").arg(&path).output().unwrap();
+    let sum = String::from_utf8_lossy(&output.stdout)[..64].to_owned();
+    site.mk(&path, &["--max-files", "3", "--max-bytes", "21", "--sha256", &sum, "--name", "good"]).expect(0);
+}
+
+#[test]
+fn gnu_tar_and_its_compressors_are_read_by_content_from_a_file_and_from_a_stream() {
+    let site = Site::new();
+    site.write("tree/bin/app", "#!/bin/sh\n");
+    site.write("tree/odd\nname", "x");
+    site.write(&format!("tree/{}/{}", "n".repeat(150), "m".repeat(150)), "long");
+    site.write("tree/large", vec![7; 700_000]);
+    std::os::unix::fs::symlink("bin/app", site.path("tree/link")).unwrap();
+    std::fs::hard_link(site.path("tree/large"), site.path("tree/other")).unwrap();
+    for (name, options) in [
+        ("plain.tar", vec![]),
+        ("gnu.tar.gz", vec!["--gzip"]),
+        ("posix.tar.xz", vec!["--xz", "--format=posix"]),
+        // The name lies about the compression; the content tells.
+        ("lies.tar", vec!["--gzip", "--format=posix"]),
+    ] {
+        let path = site.path(name);
+        let mut tar = Command::new("tar");
+        let tar = tar.arg("-cf").arg(&path).args(&options).arg("-C").arg(site.path("tree")).arg(".");
+        assert!(tar.status().unwrap().success());
+        let id = name.replace('.', "-");
+        site.mk(&path, &["--name", &id]).expect(0);
+        site.sha256sum(&id);
+        let differs = Command::new("diff")
+            .args(["-r", "--no-dereference"])
+            .arg(site.path("tree"))
+            .arg(site.path(&format!("root/releases/{id}")))
+            .output()
+            .unwrap();
+        assert!(differs.status.success(), "{}", String::from_utf8_lossy(&differs.stdout));
+
+        let mut streamed = site.command();
+        let streamed = streamed.args(["--from", "-", "--name", &format!("{id}-stream")]);
+        let mut streamed =
+            streamed.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        streamed.stdin.take().unwrap().write_all(&std::fs::read(&path).unwrap()).unwrap();
+        let run = Run::of(&streamed.wait_with_output().unwrap()).expect(0);
+        assert_eq!(run.record["release"]["source"]["kind"], "stream");
+    }
+}
+
+#[test]
+fn modes_are_normalised_and_wild_times_clamped() {
+    use std::os::unix::fs::MetadataExt;
+    let site = Site::new();
+    let entries = [
+        Entry { mode: 0o777, ..file("open") },
+        Entry { mode: 0, ..file("closed") },
+        Entry { mode: 0o7777, ..entry(EntryType::Directory, "d") },
+    ];
+    site.mk(&site.write("modes.tar", archive(&entries)), &["--name", "modes"]).expect(0);
+    for (name, mode) in [("open", 0o755), ("closed", 0o600), ("d", 0o755)] {
+        let stat = std::fs::metadata(site.path("root/releases/modes").join(name)).unwrap();
+        assert_eq!((stat.mode() & 0o7777, stat.mtime()), (mode, 1_000_000_000), "{name}");
+    }
+}
+
+fn zip(site: &Site, script: &str) -> std::path::PathBuf {
+    let path = site.path("evil.zip");
+    let _ = std::fs::remove_file(&path);
+    let program = format!(
+        "import sys,zipfile,warnings\nwarnings.simplefilter('ignore')\nz=zipfile.ZipFile(sys.argv[1],'w')\n{script}\nz.close()"
+    );
+    let made = Command::new("python3").arg("-c").arg(program).arg(&path).status().unwrap();
+    assert!(made.success());
+    path
+}
+
+#[test]
+fn a_hostile_zip_is_refused_whole() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3 to make zip archives with");
+        return;
+    }
+    let site = Site::new();
+    let with_mode = |name: &str, mode: u32, text: &str| {
+        format!("i=zipfile.ZipInfo({name:?}); i.create_system=3; i.external_attr={mode}<<16; z.writestr(i,{text:?})")
+    };
+    let cases = [
+        ("dot dot", "z.writestr('../evil','x')".into(), "archive.path"),
+        ("absolute", "z.writestr('/tmp/evil','x')".into(), "archive.path"),
+        ("backslash", "z.writestr('..\\\\evil','x')".into(), "archive.path"),
+        ("twice", "z.writestr('a','x'); z.writestr('a','y')".into(), "archive.duplicate"),
+        ("absolute symlink", with_mode("l", 0o120_777, "/etc/passwd"), "archive.link"),
+        ("symlink out", with_mode("l", 0o120_777, "../x"), "archive.link"),
+        ("set-user-id", with_mode("s", 0o104_755, "x"), "archive.set_id"),
+        ("device", with_mode("d", 0o020_644, ""), "archive.kind"),
+        ("nothing", "pass".into(), "archive.empty"),
+    ];
+    for (name, script, code) in cases {
+        let run = site.mk(&zip(&site, &script), &[]);
+        assert_eq!((run.status, run.code()), (Some(77), code), "{name}: {}", run.stderr);
+        assert_eq!(site.state(), [vec![], vec![], Vec::<String>::new()], "{name} left something");
+    }
+    let good = zip(&site, "z.writestr('d/a','x'*100000,zipfile.ZIP_DEFLATED); z.writestr('b','y')");
+    site.mk(&good, &["--name", "good"]).expect(0);
+    site.sha256sum("good");
+    let bytes = std::fs::read(&good).unwrap();
+    let cut = site.write("cut.zip", &bytes[..bytes.len() - 10]);
+    assert_eq!(site.mk(Path::new(&cut), &[]).expect(77).code(), "archive.damaged");
+}

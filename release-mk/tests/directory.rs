@@ -1,0 +1,130 @@
+//! A directory becomes a release as it is, and what cannot is said before anything is made.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests make files and run programs"
+)]
+
+mod site;
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
+
+use site::Site;
+
+#[test]
+fn modes_times_links_holes_and_odd_names_survive_the_copy() {
+    let site = Site::new();
+    let source = site.write("source/bin/app", "#!/bin/sh\n").parent().unwrap().parent().unwrap().to_path_buf();
+    std::fs::set_permissions(source.join("bin/app"), std::fs::Permissions::from_mode(0o754)).unwrap();
+    std::fs::hard_link(source.join("bin/app"), source.join("same")).unwrap();
+    symlink("../bin/app", source.join("bin/link")).unwrap();
+    symlink("/nowhere", source.join("dangling")).unwrap();
+    std::fs::create_dir(source.join("empty")).unwrap();
+    for odd in [&b"new\nline"[..], b"back\\slash", b"\xff\xfe", b"-", b"a b"] {
+        std::fs::write(source.join(std::ffi::OsStr::from_bytes(odd)), odd).unwrap();
+    }
+    let holes = std::fs::File::create(source.join("holes")).unwrap();
+    holes.set_len(50 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&holes, b"data", 20 << 20).unwrap();
+    std::fs::write(source.join("large"), vec![3; 9 << 20]).unwrap();
+    let then = UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
+    for name in ["same", "empty", "large"] {
+        std::fs::File::open(source.join(name)).unwrap().set_modified(then).unwrap();
+    }
+    std::fs::set_permissions(source.join("empty"), std::fs::Permissions::from_mode(0o500)).unwrap();
+
+    let run = site.mk(&source, &["--name", "v1"]).expect(0);
+    assert_eq!(run.record["release"]["files"], 13);
+    site.sha256sum("v1");
+    let release = site.path("root/releases/v1");
+    let stat = |name: &str| std::fs::symlink_metadata(release.join(name)).unwrap();
+    assert_eq!(stat("bin/app").mode() & 0o7777, 0o754);
+    assert_eq!(stat("bin/app").ino(), stat("same").ino());
+    assert_eq!(std::fs::read_link(release.join("bin/link")).unwrap().to_str(), Some("../bin/app"));
+    assert_eq!((stat("empty").mode() & 0o777, stat("empty").mtime_nsec()), (0o500, 123_456_789));
+    assert_eq!((stat("large").mtime(), stat("large").mtime_nsec()), (1_000_000_000, 123_456_789));
+    assert!(stat("holes").blocks() * 512 < 1 << 20, "the holes were filled");
+    if let Ok(rsync) = Command::new("rsync")
+        .args(["-aHn", "--checksum", "--itemize-changes", "--delete"])
+        .arg(source.join(""))
+        .arg(release.join(""))
+        .output()
+    {
+        assert_eq!(String::from_utf8_lossy(&rsync.stdout), "", "rsync sees a difference");
+    } else {
+        eprintln!("SKIPPED: there is no rsync to compare with");
+    }
+}
+
+#[test]
+fn what_no_release_can_hold_is_named_and_nothing_is_made() {
+    let site = Site::new();
+    site.write("source/f", "x");
+    let _socket = std::os::unix::net::UnixListener::bind(site.path("source/socket")).unwrap();
+    let run = site.mk(&site.path("source"), &[]).expect(1);
+    assert!(run.stderr.contains("socket in") && run.stderr.contains("is a socket"), "{}", run.stderr);
+    assert!(!site.path("root").exists());
+    site.mk(&site.path("source"), &["--exclude", "socket", "--name", "v1"]).expect(0);
+    assert!(!site.path("root/releases/v1/socket").exists());
+    // A name that is taken: the one that is there stays.
+    assert_eq!(site.mk(&site.path("source"), &["--exclude", "*", "--name", "v1"]).expect(1).code(), "mk.empty");
+    site.write("source/g", "y");
+    assert_eq!(site.mk(&site.path("source"), &["--exclude", "socket", "--name", "v1"]).expect(1).code(), "mk.exists");
+    assert!(!site.path("root/releases/v1/g").exists());
+    assert_eq!(site.mk(site.dir.path(), &["--exclude", "socket"]).expect(1).code(), "mk.source");
+    assert_eq!(site.state(), [vec!["v1".to_owned()], vec![], vec![]]);
+}
+
+#[test]
+fn shared_paths_and_variables_are_checked_before_anything_is_made() {
+    let site = Site::new();
+    site.write("source/config/app.yml", "from the source");
+    site.write("source/f", "x");
+    site.mk(&site.path("source"), &["--name", "v0"]).expect(0);
+    let share = ["--share", "config/app.yml", "--share", "log/", "--stamp", "STAMP", "--name", "v1"];
+    assert_eq!(site.mk(&site.path("source"), &share).expect(1).code(), "mk.share");
+    assert!(!site.path("root/shared/log").exists(), "one was made although the other is missing");
+    site.write("root/shared/config/app.yml", "shared");
+    site.write("root/shared/.env", "SECRET=hunter2\nEMPTY=\n");
+    let run = site.mk(&site.path("source"), &["--require-env", "shared/.env:SECRET,EMPTY,MISSING"]).expect(1);
+    assert_eq!(run.code(), "mk.env");
+    assert!(!run.stderr.contains("hunter2") && !run.stderr.contains("SECRET"), "{}", run.stderr);
+    site.mk(&site.path("source"), &share).expect(0);
+    let read = |name: &str| std::fs::read_to_string(site.path("root/releases/v1").join(name)).unwrap();
+    assert_eq!(read("config/app.yml"), "shared");
+    assert!(read("STAMP").starts_with("RELEASE_ID=v1\n"));
+    assert!(site.path("root/shared/log").is_dir());
+    site.sha256sum("v1");
+}
+
+#[test]
+fn a_dry_run_makes_nothing_not_even_the_root() {
+    let site = Site::new();
+    site.write("source/f", "x");
+    let run = site.mk(&site.path("source"), &["--dry-run", "--step", "s=touch here"]).expect(0);
+    assert_eq!((&run.record["dry_run"], &run.record["changed"]), (&true.into(), &true.into()));
+    assert_eq!(run.record["release"].as_object().unwrap().len(), 1, "a plan has an id only");
+    assert!(!site.path("root").exists());
+}
+
+#[test]
+fn unchanged_files_are_linked_only_where_that_is_asked_for() {
+    let site = Site::new();
+    site.write("source/a", "a");
+    site.write("source/b", "b");
+    site.mk(&site.path("source"), &["--name", "v1"]).expect(0);
+    symlink("releases/v1", site.path("root/current")).unwrap();
+    site.write("source/b", "changed");
+    site.mk(&site.path("source"), &["--name", "v2"]).expect(0);
+    site.mk(&site.path("source"), &["--name", "v3", "--link-unchanged"]).expect(0);
+    site.sha256sum("v3");
+    let inode = |name: &str| std::fs::metadata(site.path("root/releases").join(name)).unwrap().ino();
+    assert_ne!(inode("v1/a"), inode("v2/a"));
+    assert_eq!(inode("v1/a"), inode("v3/a"));
+    assert_ne!(inode("v1/b"), inode("v3/b"));
+    assert_eq!(std::fs::read_to_string(site.path("root/releases/v3/b")).unwrap(), "changed");
+}

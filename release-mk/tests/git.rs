@@ -1,0 +1,95 @@
+//! A git revision becomes a release, and nothing of the repository runs.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests make files and run programs"
+)]
+
+mod site;
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use site::Site;
+
+fn git(site: &Site, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(site.path("repository")).args(["-c", "user.name=n", "-c", "user.email=e"]).args(arguments);
+    let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn repository() -> Option<Site> {
+    if Command::new("git").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no git");
+        return None;
+    }
+    let site = Site::new();
+    site.write("repository/bin/app", "one\n");
+    std::fs::set_permissions(site.path("repository/bin/app"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    git(&site, &["init", "--quiet", "--initial-branch=main"]);
+    git(&site, &["add", "--all"]);
+    git(&site, &["commit", "--quiet", "--message=one"]);
+    git(&site, &["tag", "v1"]);
+    Some(site)
+}
+
+#[test]
+fn a_tag_a_branch_and_an_id_become_releases_and_later_commits_are_fetched() {
+    let Some(site) = repository() else { return };
+    let from = site.path("repository");
+    let run = site.mk(&from, &["--ref", "v1", "--name", "a"]).expect(0);
+    let revision = git(&site, &["rev-parse", "v1"]);
+    assert_eq!(run.record["release"]["source"]["revision"], revision.as_str());
+    site.sha256sum("a");
+    let stat = std::fs::metadata(site.path("root/releases/a/bin/app")).unwrap();
+    assert_eq!(stat.permissions().mode() & 0o777, 0o755);
+    site.write("repository/bin/app", "two\n");
+    git(&site, &["commit", "--quiet", "--all", "--message=two"]);
+    site.mk(&from, &["--ref", "main", "--name", "b"]).expect(0);
+    assert_eq!(std::fs::read_to_string(site.path("root/releases/b/bin/app")).unwrap(), "two\n");
+    site.mk(&from, &["--ref", &revision, "--name", "c"]).expect(0);
+    assert_eq!(std::fs::read_to_string(site.path("root/releases/c/bin/app")).unwrap(), "one\n");
+    assert_eq!(site.mk(&from, &["--ref", "nothing"]).expect(1).code(), "mk.reference");
+    assert!(!site.path("root/releases/a/.git").exists());
+}
+
+#[test]
+fn references_and_addresses_that_mean_something_else_are_refused() {
+    let Some(site) = repository() else { return };
+    for reference in ["-x", "--upload-pack=true", "HEAD@{1}", "main..v1", ":bin", "main^"] {
+        site.mk(&site.path("repository"), &[&format!("--ref={reference}")]).expect(2);
+    }
+    let touch = format!("ext::touch {}", site.path("ran").display());
+    for address in [touch.as_str(), "http://localhost/x", "git://localhost/x", "fd::3"] {
+        site.mk(std::path::Path::new(address), &["--ref", "main"]).expect(2);
+    }
+    assert!(!site.path("ran").exists());
+}
+
+#[test]
+fn neither_hooks_nor_filters_of_a_repository_run() {
+    let Some(site) = repository() else { return };
+    let touch = format!("touch {}", site.path("ran").display());
+    site.write("repository/.gitattributes", "* filter=evil export-subst\n");
+    site.write("repository/stamp", "$Format:%H$");
+    git(&site, &["add", "--all"]);
+    git(&site, &["commit", "--quiet", "--message=attributes"]);
+    for (key, value) in [
+        ("filter.evil.smudge", touch.as_str()),
+        ("core.fsmonitor", &touch),
+        ("uploadpack.packObjectsHook", &touch),
+        ("core.hooksPath", "hooks"),
+    ] {
+        git(&site, &["config", key, value]);
+    }
+    for hook in ["post-checkout", "reference-transaction", "pre-auto-gc", "post-update"] {
+        let path = site.write(&format!("repository/.git/hooks/{hook}"), format!("#!/bin/sh\n{touch}\n"));
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    site.mk(&site.path("repository"), &["--ref", "main", "--name", "a"]).expect(0);
+    assert!(!site.path("ran").exists(), "something of the repository was run");
+    assert_eq!(std::fs::read_to_string(site.path("root/releases/a/stamp")).unwrap(), "$Format:%H$");
+}
