@@ -4,13 +4,15 @@
 //! sequence number, never to an id: an id may be used again once its release was collected.
 
 mod entry;
-mod file;
+mod journal;
+mod lines;
 mod parse;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use entry::{Entry, Kind, StageTime};
-pub use file::{Change, OpenIntent, abort, bad, done, good, intent, past};
-pub(crate) use file::{Journal, close, found};
+pub(crate) use journal::Journal;
+pub use lines::{Change, OpenIntent, abort, bad, done, good, intent, past};
+pub(crate) use lines::{close, found};
 pub use view::{History, Span, Verdict};
