@@ -16,6 +16,7 @@ mod durability_order;
 mod hostile_ids;
 mod hostile_processes;
 mod hostile_records;
+mod hostile_services;
 mod hostile_state;
 mod interrupts;
 mod planning;
