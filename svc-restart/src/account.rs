@@ -32,7 +32,9 @@ pub(crate) fn fit(section: &RestartSection) -> RestartSection {
         }
     }
     let left_out = fitted.gates.len().saturating_sub(ANSWERS);
-    fitted.gates.drain(ANSWERS / 2..ANSWERS / 2 + left_out);
+    if left_out > 0 {
+        fitted.gates.drain(ANSWERS / 2..ANSWERS / 2 + left_out);
+    }
     fitted.gates_left_out = left_out as u64;
     fitted
 }
@@ -99,6 +101,15 @@ mod tests {
         assert_eq!((section.instances.len(), section.gates.len(), section.gates_left_out), (220, 32, 188));
         assert!(section.gates[31].record.is_some(), "the one that said no is told whole");
         assert_eq!(section.counts.done, 220);
+    }
+
+    #[test]
+    fn a_short_account_stays_whole() {
+        for answers in [0, 1, 17, 32] {
+            let gates = (0..answers).map(|batch| GateAnswer { batch, ok: true, ..GateAnswer::default() }).collect();
+            let section = RestartSection { gates, ..RestartSection::default() };
+            assert_eq!(fit(&section), section);
+        }
     }
 
     #[test]
