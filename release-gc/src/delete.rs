@@ -66,7 +66,8 @@ pub(crate) fn delete(parent: &Dir, names: &[String], must_stop: &(dyn Fn() -> bo
     let queue = Queue::of(jobs.map(|name| Job::Enter(Arc::clone(&top), name)).collect());
     std::thread::scope(|scope| {
         for _ in 1..WORKERS {
-            scope.spawn(|| work::work(&queue, &tally, must_stop));
+            // Where no thread can be had, one does it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || work::work(&queue, &tally, must_stop));
         }
         work::work(&queue, &tally, must_stop);
     });

@@ -84,12 +84,12 @@ fn with_all_rights<T: Send>(ask: impl FnOnce() -> Result<T> + Send) -> Result<T>
         return ask();
     }
     let asked = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, || {
             // Allowed as long as the real or saved id is 0. Were it refused, more processes count as unseen.
             let _ = rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT);
             ask()
         });
-        thread.join().ok()
+        thread.ok()?.join().ok()
     });
     asked.context("look at processes")?
 }

@@ -18,6 +18,9 @@ use super::queue::{Job, Queue};
 const DEEPEST: u32 = 16;
 /// How often a directory that is not empty after all is read again, when somebody still writes in it.
 const REREADINGS: u32 = 3;
+/// From so many entries in a batch on, a thread of its own looks at them ahead of their removal.
+const WORTH_LOOKING_AHEAD: usize = 4096;
+const PART: usize = 512;
 
 struct Worker<'w> {
     queue: &'w Queue,
@@ -83,21 +86,49 @@ impl Worker<'_> {
 
     /// Removes what is no directory; what is one comes back.
     fn remove_files(&self, node: &Arc<Node>) -> Vec<CString> {
+        let entries: Vec<(&CStr, FileType)> = self.batch.iter().collect();
+        if entries.len() < WORTH_LOOKING_AHEAD {
+            return self.remove_part(node, &entries, &vec![None; entries.len()]);
+        }
+        // Entries of one directory are removed one after the other, whoever asks; only looking at them can be done
+        // meanwhile, and what was looked at is found faster.
+        std::thread::scope(|scope| {
+            let (ahead, looked_at) = std::sync::mpsc::sync_channel(2);
+            let parts = entries.chunks(PART);
+            let to_look_at = parts.clone();
+            // Without a thread to spare each is looked at right before it goes.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
+                for part in to_look_at {
+                    let spaces: Vec<_> = part.iter().map(|(name, kind)| look_at(node, name, *kind)).collect();
+                    if ahead.send(spaces).is_err() {
+                        return;
+                    }
+                }
+            });
+            let removed = parts.map(|part| {
+                let spaces = looked_at.recv().unwrap_or_else(|_| vec![None; part.len()]);
+                self.remove_part(node, part, &spaces)
+            });
+            removed.flatten().collect()
+        })
+    }
+
+    fn remove_part(&self, node: &Arc<Node>, entries: &[(&CStr, FileType)], looked_at: &[Option<u64>]) -> Vec<CString> {
         let mut directories = Vec::new();
         let (mut removed, mut bytes) = (0, 0);
-        for (name, kind) in self.batch.iter() {
-            if kind == FileType::Directory {
-                directories.push(name.to_owned());
+        for ((name, kind), space_ahead) in entries.iter().zip(looked_at) {
+            if *kind == FileType::Directory {
+                directories.push((*name).to_owned());
                 continue;
             }
-            let freed = space_of(node, name, kind);
+            let bytes_of_it = space_ahead.or_else(|| look_at(node, name, *kind)).unwrap_or(0);
             match node.unlink(name, AtFlags::empty()) {
                 Ok(()) => {
                     removed += 1;
-                    bytes += freed;
+                    bytes += bytes_of_it;
                 }
                 Err(Errno::NOENT) => {}
-                Err(Errno::ISDIR) => directories.push(name.to_owned()),
+                Err(Errno::ISDIR) => directories.push((*name).to_owned()),
                 Err(errno) => self.leave(node, name, &why(errno)),
             }
         }
@@ -163,16 +194,14 @@ impl Worker<'_> {
     }
 }
 
-/// What removing a file gives back: nothing while it has another name.
-fn space_of(node: &Node, name: &CStr, kind: FileType) -> u64 {
+/// What removing a file gives back; `None` while it has another name.
+fn look_at(node: &Node, name: &CStr, kind: FileType) -> Option<u64> {
     if !matches!(kind, FileType::RegularFile | FileType::Unknown | FileType::Symlink) {
-        return 0;
+        return Some(0);
     }
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
-    match statx(&node.fd, name, flags, StatxFlags::NLINK | StatxFlags::BLOCKS) {
-        Ok(found) if found.stx_nlink == 1 => space(found.stx_blocks),
-        _ => 0,
-    }
+    let found = statx(&node.fd, name, flags, StatxFlags::NLINK | StatxFlags::BLOCKS).ok()?;
+    (found.stx_nlink == 1).then(|| space(found.stx_blocks))
 }
 
 fn why(errno: Errno) -> String {
