@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, bail};
 
+use crate::downstream::Downstream;
 use crate::pipe::fresh_record;
 use crate::run_file::is_settled;
 use crate::{DeployLock, ErrorInfo, Exit, Failure, Interrupts, Options, Record, Role, RootDir, RunFile, Tool};
@@ -14,6 +15,7 @@ pub(crate) struct Incoming {
     pub(crate) record: Record,
     pub(crate) has_input: bool,
     pub(crate) interrupts: Interrupts,
+    pub(crate) downstream: Downstream,
 }
 
 /// What a stage does next.
@@ -27,12 +29,13 @@ pub(crate) enum Next {
 /// Reads the record, where one is expected, and decides by the rules of the pipe.
 pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<Next> {
     let interrupts = Interrupts::watch().context("watch for signals")?;
+    let mut downstream = Downstream::unknown();
     let kind = input::kind(std::io::stdin());
     if role == Role::Begins || options.no_record || kind == input::Stdin::Nothing {
-        return Ok(Next::Work(Box::new(Incoming { record: fresh_record(), has_input: false, interrupts })));
+        return Ok(Next::Work(Box::new(Incoming { record: fresh_record(), has_input: false, interrupts, downstream })));
     }
     let waiting = || output::say(tool.name, "waiting for a record on stdin, which is a socket; to run alone add -n");
-    let bytes = input::read(kind, std::io::stdout().as_fd(), waiting)?;
+    let bytes = input::read(kind, std::io::stdout().as_fd(), &mut downstream, waiting)?;
     let mut record = if bytes.is_empty() { died(role, options)? } else { json::parse(&bytes)? };
     if role == Role::Undoes && knows_nothing_before(&record) {
         record = continued(options, record)?;
@@ -50,7 +53,7 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
     if passes_by(role, &record) {
         return Ok(Next::PassBy(Box::new(record)));
     }
-    Ok(Next::Work(Box::new(Incoming { record, has_input: true, interrupts })))
+    Ok(Next::Work(Box::new(Incoming { record, has_input: true, interrupts, downstream })))
 }
 
 fn passes_by(role: Role, record: &Record) -> bool {
@@ -89,9 +92,10 @@ fn died(role: Role, options: &Options) -> anyhow::Result<Record> {
 /// Whether the record was begun by an acting stage that refused what it got: the stage before it was killed, and
 /// nothing of the pipe reached it.
 fn knows_nothing_before(record: &Record) -> bool {
-    let refused = record.error.as_ref().is_some_and(|error| {
-        error.exit == Exit::EmptyInput.code() || error.exit == Exit::InvalidInput.code()
-    });
+    let refused = record
+        .error
+        .as_ref()
+        .is_some_and(|error| error.exit == Exit::EmptyInput.code() || error.exit == Exit::InvalidInput.code());
     refused && record.root.is_none() && record.stages.iter().all(|stage| !stage.ok)
 }
 

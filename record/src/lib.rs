@@ -6,6 +6,7 @@
 
 pub mod clock;
 mod deploy;
+mod downstream;
 mod elide;
 mod exit;
 mod failure;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::downstream::Downstream;
 use crate::{DeployLock, Interrupts, Options, Record, RootDir, Stage, Step, Warning};
 use crate::{clock, finish, host, incoming, output, undo};
 
@@ -46,6 +47,7 @@ pub struct Pipe {
     pub(crate) has_input: bool,
     pub(crate) stage: Stage,
     pub(crate) interrupts: Interrupts,
+    pub(crate) downstream: Downstream,
     pub(crate) root: Option<RootDir>,
     pub(crate) lock: Option<DeployLock>,
     pub(crate) in_progress: bool,
@@ -92,6 +94,7 @@ impl Pipe {
             has_input: incoming.has_input,
             stage,
             interrupts: incoming.interrupts,
+            downstream: incoming.downstream,
             root: None,
             lock: None,
             in_progress: false,

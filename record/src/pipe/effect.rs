@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use anyhow::bail;
+use nix::poll::{PollFd, PollFlags, poll};
 
 use super::Pipe;
 use crate::run_file::RunFile;
@@ -17,6 +18,7 @@ impl Pipe {
         if self.dry_run() {
             return Ok(());
         }
+        self.await_later_stages()?;
         self.inherit_lock()?;
         if self.lock.is_some() { self.progress() } else { Ok(()) }
     }
@@ -33,7 +35,11 @@ impl Pipe {
     pub fn take_deploy_lock(&mut self) -> anyhow::Result<()> {
         self.look_down()?;
         self.check_signals()?;
-        if self.dry_run() || self.root.is_none() {
+        if self.dry_run() {
+            return Ok(());
+        }
+        self.await_later_stages()?;
+        if self.root.is_none() {
             return Ok(());
         }
         self.inherit_lock()?;
@@ -114,6 +120,19 @@ impl Pipe {
     /// An error `pipe.broken` when a later stage of the pipe is gone.
     pub fn look_down(&self) -> anyhow::Result<()> {
         look::look_down(std::io::stdout().as_fd())
+    }
+
+    /// Waits until the later stages have taken their command lines, or one of them is gone: a fast stage would else act
+    /// before a typo behind it has come up the pipe.
+    fn await_later_stages(&mut self) -> anyhow::Result<()> {
+        while !self.downstream.is_ready(std::io::stdout().as_fd()) {
+            let mut watched = [PollFd::new(self.interrupts.as_fd(), PollFlags::POLLIN)];
+            // However it ends, the loop looks again.
+            let _ = poll(&mut watched, 1_u8);
+            self.look_down()?;
+            self.check_signals()?;
+        }
+        Ok(())
     }
 
     /// An error `interrupted` when INT, TERM or HUP came.
