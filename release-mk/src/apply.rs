@@ -230,7 +230,7 @@ fn publish(
         bytes: built.sum.bytes,
         created_at: clock::rfc3339(pipe.now()),
         source: Some(built.state.source),
-        source_digest: Some(built.state.source_digest),
+        source_digest: built.state.source_digest,
         shared: share::digests(&request.share, root.path())?,
         pipe: Some(pipe.record().pipe.clone()),
         by: Some(host::user_name()),

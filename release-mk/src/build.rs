@@ -67,7 +67,7 @@ impl Build<'_> {
         };
         section.source_files = Some(state.source_files);
         section.source_bytes = Some(state.source_bytes);
-        section.source_digest = Some(state.source_digest.clone());
+        section.source_digest.clone_from(&state.source_digest);
         let has_steps = !self.request.steps.is_empty() || section.resumed;
         if has_steps {
             section.staging = Some(self.staging.dir.path().display().to_string());
@@ -98,10 +98,11 @@ impl Build<'_> {
         let sha256 = self.fill(pipe, source, entries, &meter)?;
         self.refuse_other(sha256)?;
         let content = match (source, sha256) {
-            (Source::File { name, .. }, Some(sha256)) => Content::File(sha256, name.clone()),
-            (Source::Git(git), _) => Content::Revision(git.commit(self.root.state(), pipe)?.revision.clone()),
-            (_, Some(sha256)) => Content::Archive(sha256),
-            (_, None) => Content::of_entries(entries)?,
+            (Source::File { name, .. }, Some(sha256)) => Some(Content::File(sha256, name.clone())),
+            (Source::Git(git), _) => Some(Content::Revision(git.commit(self.root.state(), pipe)?.revision.clone())),
+            (_, Some(sha256)) => Some(Content::Archive(sha256)),
+            (Source::Archive { .. }, None) => None,
+            (_, None) => Some(Content::of_entries(entries)?),
         };
         section.linked_files = self.previous.as_ref().map(|_| meter.linked_files());
         entries.add(share::link(&self.request.share, &self.staging.tree)?)?;
@@ -111,7 +112,7 @@ impl Build<'_> {
         }
         let state = State {
             source: source.to_record(),
-            source_digest: source_digest(&content, self.request),
+            source_digest: content.map(|content| source_digest(&content, self.request)),
             source_files: meter.files(),
             source_bytes: meter.bytes(),
             done: Vec::new(),
@@ -141,6 +142,7 @@ impl Build<'_> {
             entries,
             meter,
             state: self.root.state(),
+            hashed: self.request.sha256.is_some() || self.request.if_changed,
             pipe,
         };
         fill.run(source, &mut tick)

@@ -44,7 +44,7 @@ struct Cli {
     /// Go on with this unfinished build, from its first unfinished step; all other options as before
     #[arg(long, value_name = "ID", conflicts_with = "name")]
     resume: Option<ReleaseId>,
-    /// Build only if the source or the options that change the release differ from the live one's
+    /// Build only if the source or the options that change the release differ from the live one's; an archive can be compared with builds made with this option or --sha256
     #[arg(long)]
     if_changed: bool,
     /// With --if-changed: build in any case

@@ -19,8 +19,8 @@ const LARGEST: u64 = 1 << 20;
 pub(crate) struct State {
     /// What the tree was filled from.
     pub(crate) source: record::Source,
-    /// What decides the release's content.
-    pub(crate) source_digest: String,
+    /// What decides the release's content; not known of an archive nobody asked about.
+    pub(crate) source_digest: Option<String>,
     /// Files and symlinks that came from the source.
     pub(crate) source_files: u64,
     /// Their bytes.

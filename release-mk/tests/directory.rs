@@ -1,10 +1,5 @@
 //! A directory becomes a release as it is, and what cannot is said before anything is made.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "tests make files and run programs"
-)]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests make files and run programs")]
 
 mod site;
 

@@ -198,11 +198,12 @@ impl Engine<'_> {
 
     fn file(&self, pool: &Pool<Task>, copier: &mut Copier, pair: &Pair, name: &OsStr) -> Result<Entry> {
         let path = pair.path.join(name);
-        let from = pair.from.open_file(name, OFlag::O_RDONLY, 0).with_context(|| unreadable(&path))?;
-        let stat = fstat(&from).map_err(|e| pair.from.error("look at", name, e))?;
-        if Stat(stat).kind() != Kind::File {
-            return Err(changed(&path).into());
-        }
+        // Most files of a new release are as they were: those are not even opened.
+        let (from, stat) = match &pair.previous {
+            Some(_) => (None, pair.from.stat(name).with_context(|| unreadable(&path))?.0),
+            None => Self::open(pair, name, &path).map(|(file, stat)| (Some(file), stat))?,
+        };
+        let mut stat = stat;
         let mode = metadata::mode_of_copy(&stat, self.uid, self.gid);
         let size = Stat(stat).size();
         let inode = (stat.st_nlink > 1).then(|| Stat(stat).identity());
@@ -215,12 +216,34 @@ impl Engine<'_> {
         }
         let sha256 = match self.unchanged(pair, name, &path, &stat, mode) {
             Some(sha256) => sha256,
-            None => self.copy_file(pool, copier, &from, pair, name, &path, &stat, mode)?,
+            None => {
+                let from = match from {
+                    Some(from) => from,
+                    None => {
+                        let (from, opened) = Self::open(pair, name, &path)?;
+                        if Stat(opened).identity() != Stat(stat).identity() || Stat(opened).size() != size {
+                            return Err(changed(&path).into());
+                        }
+                        stat = opened;
+                        from
+                    }
+                };
+                self.copy_file(pool, copier, &from, pair, name, &path, &stat, mode)?
+            }
         };
         if let Some(inode) = inode {
             self.links.settle(inode, Copied { parent: Arc::clone(&pair.path), name: name.to_os_string(), sha256 });
         }
         Ok(entries::file(&path, mode, size, sha256))
+    }
+
+    fn open(pair: &Pair, name: &OsStr, path: &Path) -> Result<(File, FileStat)> {
+        let from = pair.from.open_file(name, OFlag::O_RDONLY, 0).with_context(|| unreadable(path))?;
+        let stat = fstat(&from).map_err(|e| pair.from.error("look at", name, e))?;
+        if Stat(stat).kind() != Kind::File {
+            return Err(changed(path).into());
+        }
+        Ok((from, stat))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one file, its two ends and what is known about it")]

@@ -34,6 +34,8 @@ pub(crate) struct Fill<'a> {
     pub(crate) meter: &'a Meter,
     /// The root's `.cutover/`, for mirrors.
     pub(crate) state: &'a Dir,
+    /// Whether the digest of an archive is wanted: it costs as much as those of all its files.
+    pub(crate) hashed: bool,
     /// The pipe the build belongs to.
     pub(crate) pipe: &'a Pipe,
 }
@@ -41,7 +43,7 @@ pub(crate) struct Fill<'a> {
 impl Fill<'_> {
     /// Writes the tree, not yet durable; says the digest of a source that is a single file or archive.
     pub(crate) fn run(&self, source: &Source, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
-        let Self { to, exclude, previous, limits, entries, meter, state, pipe } = *self;
+        let Self { to, exclude, previous, limits, entries, meter, state, hashed, pipe } = *self;
         let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let target = Target {
@@ -53,6 +55,7 @@ impl Fill<'_> {
             now,
             previous,
             timeless: matches!(source, Source::Git(_)),
+            hashed,
         };
         match source {
             Source::Directory { dir, .. } => {

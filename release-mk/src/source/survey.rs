@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
-use dir::Dir;
+use dir::{Dir, Kind};
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, faccessat};
 use record::{Exit, Failure};
@@ -108,43 +108,51 @@ impl Survey {
     }
 
     fn count(&mut self, dir: &Dir, entry: &DirEntry, base: &Path, path: &Path, root: (u64, u64)) {
-        let kind = entry.file_type();
-        let Ok(stat) = entry.metadata() else {
+        let relative = entry.path().strip_prefix(base).unwrap_or(path);
+        // Over the descriptor: the way through /proc would be walked for every file.
+        let Ok(stat) = dir.stat(relative) else {
             self.refuse(path, "vanished while it was looked at");
             return;
         };
-        if kind.is_dir() {
-            self.directories += 1;
-            self.disk_bytes += 4096;
-            if (stat.dev(), stat.ino()) == root {
-                self.refuse(path, "is the root itself");
+        match stat.kind() {
+            Kind::Directory => {
+                self.directories += 1;
+                self.disk_bytes += 4096;
+                if stat.identity() == root {
+                    self.refuse(path, "is the root itself");
+                }
             }
-        } else if kind.is_file() {
-            self.files += 1;
-            self.bytes += stat.len();
-            let blocks = stat.blocks() * 512;
-            self.disk_bytes += if blocks < stat.len() { blocks } else { stat.len().next_multiple_of(4096) };
-            let relative = entry.path().strip_prefix(base).unwrap_or(path);
-            // Only what others may not read can be closed to us.
-            if stat.mode() & 0o004 == 0 && faccessat(dir, relative, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err() {
-                self.refuse(path, "may not be read");
+            Kind::File => {
+                self.files += 1;
+                self.bytes += stat.size();
+                let blocks = u64::try_from(stat.0.st_blocks).unwrap_or(0) * 512;
+                self.disk_bytes += if blocks < stat.size() { blocks } else { stat.size().next_multiple_of(4096) };
+                // Only what others may not read can be closed to us.
+                if stat.mode() & 0o004 == 0 && faccessat(dir, relative, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err()
+                {
+                    self.refuse(path, "may not be read");
+                }
             }
-        } else if kind.is_symlink() {
-            self.symlinks += 1;
-            let Ok(target) = std::fs::read_link(entry.path()) else {
-                self.refuse(path, "cannot be read");
-                return;
-            };
-            if target.is_relative() && leaves(path, &target) && self.leaving.len() < NAMED {
-                self.leaving.push(path.to_path_buf());
+            Kind::Symlink => {
+                self.symlinks += 1;
+                let Ok(target) = dir.read_link(relative) else {
+                    self.refuse(path, "cannot be read");
+                    return;
+                };
+                let target = Path::new(&target);
+                if target.is_relative() && leaves(path, target) && self.leaving.len() < NAMED {
+                    self.leaving.push(path.to_path_buf());
+                }
             }
-        } else {
-            let what = match () {
-                () if kind.is_socket() => "is a socket",
-                () if kind.is_fifo() => "is a FIFO",
-                () => "is a device",
-            };
-            self.refuse(path, what);
+            Kind::Other => {
+                let kind = entry.file_type();
+                let what = match () {
+                    () if kind.is_socket() => "is a socket",
+                    () if kind.is_fifo() => "is a FIFO",
+                    () => "is a device",
+                };
+                self.refuse(path, what);
+            }
         }
     }
 

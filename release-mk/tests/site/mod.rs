@@ -1,4 +1,5 @@
 //! A throw-away root, and release-mk run in it.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

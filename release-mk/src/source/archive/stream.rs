@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 enum Message {
     Bytes(Vec<u8>),
-    End { sha256: Sha },
+    End { sha256: Option<Sha> },
     Failed(io::Error),
 }
 
@@ -56,7 +56,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// The digest of the archive as it was stored, once it has been read to its end.
+    /// The digest of the archive as it is stored, if asked for and once it has been read to its end.
     pub(crate) fn sha256(&self) -> Option<Sha> {
         self.sha256.get()
     }
@@ -91,11 +91,12 @@ impl<'a> State<'a> {
 impl<'a> Stream<'a> {
     /// Begins to read `from`. The thread is not waited for when the stream is dropped: it may hang on a sender that
     /// says nothing.
-    pub(crate) fn begin(from: File, state: &'a State<'a>) -> Self {
+    /// With `hashed` the digest of the archive as it is stored is known at the end.
+    pub(crate) fn begin(from: File, hashed: bool, state: &'a State<'a>) -> Self {
         let (sender, messages) = sync_channel(IN_FLIGHT);
         let (spare, empty) = sync_channel(IN_FLIGHT);
         std::thread::spawn(move || {
-            let last = match decode(from, &sender, &empty) {
+            let last = match decode(from, hashed, &sender, &empty) {
                 Ok(sha256) => Message::End { sha256 },
                 Err(error) => Message::Failed(error),
             };
@@ -117,7 +118,7 @@ impl<'a> Stream<'a> {
                     return Ok(true);
                 }
                 Ok(Message::End { sha256 }) => {
-                    self.state.sha256.set(Some(sha256));
+                    self.state.sha256.set(sha256);
                     self.state.ended.set(true);
                     return Ok(false);
                 }
@@ -142,8 +143,8 @@ impl Read for Stream<'_> {
     }
 }
 
-fn decode(from: File, to: &SyncSender<Message>, empty: &Receiver<Vec<u8>>) -> io::Result<Sha> {
-    let mut raw = BufReader::with_capacity(CHUNK, Hashing { from, sha: Sha256::new() });
+fn decode(from: File, hashed: bool, to: &SyncSender<Message>, empty: &Receiver<Vec<u8>>) -> io::Result<Option<Sha>> {
+    let mut raw = BufReader::with_capacity(CHUNK, Hashing { from, sha: hashed.then(Sha256::new) });
     let mut decoder = decoder(&mut raw)?;
     loop {
         let mut chunk = empty.try_recv().unwrap_or_default();
@@ -165,7 +166,7 @@ fn decode(from: File, to: &SyncSender<Message>, empty: &Receiver<Vec<u8>>) -> io
     drop(decoder);
     // What follows the compressed data belongs to the file's digest all the same.
     io::copy(&mut raw, &mut io::sink())?;
-    Ok(raw.into_inner().sha.finalize().into())
+    Ok(raw.into_inner().sha.map(|sha| sha.finalize().into()))
 }
 
 /// The compression is recognised by the first bytes, never by the name.
@@ -192,13 +193,15 @@ fn decoder<'r>(raw: &'r mut BufReader<Hashing>) -> io::Result<Box<dyn Read + 'r>
 
 struct Hashing {
     from: File,
-    sha: Sha256,
+    sha: Option<Sha256>,
 }
 
 impl Read for Hashing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
-        self.sha.update(&buffer[..count]);
+        if let Some(sha) = &mut self.sha {
+            sha.update(&buffer[..count]);
+        }
         Ok(count)
     }
 }

@@ -13,10 +13,11 @@ use super::stream::{State, Stream};
 use super::unpack::{Header, Target, Unpack, unpack};
 use crate::content::Sha;
 
-/// Unpacks a tar archive, compressed or not, from a file or a stream, and says the digest of what was read.
+/// Unpacks a tar archive, compressed or not, from a file or a stream, and says the digest of what was read
+/// if that is asked for.
 pub(crate) fn read(from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
     let state = State::new(tick);
-    unpack(target, |unpack| parse(Stream::begin(from, &state), &state, unpack))?;
+    unpack(target, |unpack| parse(Stream::begin(from, target.hashed, &state), &state, unpack))?;
     Ok(state.sha256())
 }
 

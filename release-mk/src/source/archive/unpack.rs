@@ -55,6 +55,8 @@ pub(crate) struct Target<'a> {
     pub(crate) previous: Option<&'a Previous>,
     /// Whether a file with another time counts as identical: where the source has no times of its own.
     pub(crate) timeless: bool,
+    /// Whether the archive's own digest is wanted.
+    pub(crate) hashed: bool,
 }
 
 impl Target<'_> {

@@ -23,8 +23,14 @@ const REGULAR: u32 = 0o100_000;
 /// Longer symlink targets are none.
 const LONGEST_TARGET: u64 = 4096;
 
-/// Unpacks a zip archive and says its digest.
+/// Unpacks a zip archive and says its digest if that is asked for.
 pub(crate) fn read(mut from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
+    let sha256 = if target.hashed { Some(digest(&mut from, tick)?) } else { None };
+    unpack(target, |unpack| parse(from, unpack, tick))?;
+    Ok(sha256)
+}
+
+fn digest(from: &mut File, tick: &mut dyn FnMut() -> Result<()>) -> Result<Sha> {
     let mut sha = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
@@ -35,8 +41,7 @@ pub(crate) fn read(mut from: File, target: &Target<'_>, tick: &mut dyn FnMut() -
         tick()?;
     }
     from.seek(SeekFrom::Start(0)).context("read the archive")?;
-    unpack(target, |unpack| parse(from, unpack, tick))?;
-    Ok(Some(sha.finalize().into()))
+    Ok(sha.finalize().into())
 }
 
 fn parse(from: File, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
