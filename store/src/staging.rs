@@ -79,8 +79,9 @@ pub fn begin(lock: &Lock<'_>, id: ReleaseId, seq: u64, pipe: &str, tool: &str) -
     let dir = parent.create_dir(&name, 0o700)?;
     let made = || -> anyhow::Result<Staging> {
         let build = Build { id: id.clone(), seq, pipe: pipe.to_owned(), builder: Holder::this(tool) };
-        dir.create_file(BUILD, &serde_json::to_vec(&build)?, 0o600)?;
-        dir.create_file(LOCK, b"", 0o600)?;
+        // Neither waits for the disk: after a power cut nobody builds here, and the next collection takes it.
+        dir.swap_file(BUILD, &serde_json::to_vec(&build)?, 0o600)?;
+        dir.swap_file(LOCK, b"", 0o600)?;
         let tree = dir.create_dir(TREE, 0o755)?;
         let flock = take(&dir)?.context("lock the new build")?;
         Ok(Staging {
@@ -117,7 +118,7 @@ pub fn resume(lock: &Lock<'_>, id: &ReleaseId, pipe: &str, tool: &str) -> anyhow
     // Observers ask for the lock for an instant; that must not look like a builder.
     let Some(flock) = take(&dir)? else { bail!(being_built(&build)) };
     let note = Build { id: id.clone(), seq, pipe: pipe.to_owned(), builder: Holder::this(tool) };
-    dir.replace_file(BUILD, &serde_json::to_vec(&note)?, 0o600)?;
+    dir.swap_file(BUILD, &serde_json::to_vec(&note)?, 0o600)?;
     let (tree, _) = dir.ensure_dir(TREE, 0o755)?;
     Ok(Staging { id: id.clone(), seq, name: build.name, dir, tree, _flock: flock })
 }
