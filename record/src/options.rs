@@ -88,7 +88,7 @@ pub fn command_line<C: Parser>() -> C {
     }
     let before_command = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     if before_command.into_iter().any(|argument| argument == "--schema") {
-        println!("{}", crate::schema::text());
+        print!("{}", crate::schema::COMMITTED);
         std::process::exit(0);
     }
     C::try_parse().unwrap_or_else(|error| answer(&error))
