@@ -23,7 +23,7 @@ complete -c release-mk -l report -d 'Write this stage\'s entry whole to FILE, ho
 complete -c release-mk -l color -d 'Colours on stderr, and on the terminal where a tool prints a table' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c release-mk -l if-changed -d 'Build only if the source or the options that change the release differ from the live one\'s'
+complete -c release-mk -l if-changed -d 'Build only if the source or the options that change the release differ from the live one\'s; an archive can be compared with builds made with this option or --sha256'
 complete -c release-mk -l force -d 'With --if-changed: build in any case'
 complete -c release-mk -l skip-bad -d 'With --if-changed: pass over, without failing, a source that made a bad release'
 complete -c release-mk -l link-unchanged -d 'Hard links to the live release\'s files where size, time and mode are the same; then never write into a release in place'
