@@ -88,6 +88,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     pidfile: Option<PathBuf>,
 
+    /// nginx: let a slot without traffic stand by, for when no other answers
+    #[arg(long)]
+    standby: bool,
+
     /// haproxy: the socket of its runtime API, level admin
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -158,7 +162,7 @@ pub(crate) enum Target {
 /// The proxy with what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proxy {
-    Nginx { config: PathBuf, upstream: String, test: String, reload: String, pidfile: PathBuf },
+    Nginx { config: PathBuf, upstream: String, test: String, reload: String, pidfile: PathBuf, standby: bool },
     Haproxy { socket: PathBuf, backend: String, state_file: Option<PathBuf> },
     Caddy { admin: crate::slots::Address, handler: String },
     Traefik { config: PathBuf, service: String, admin: crate::slots::Address },
@@ -236,6 +240,7 @@ fn proxy(cli: &Cli) -> Result<Proxy, String> {
             test: cli.test.clone().unwrap_or_else(|| "nginx -t -q".into()),
             reload: cli.reload.clone().unwrap_or_else(|| "nginx -s reload".into()),
             pidfile: cli.pidfile.clone().unwrap_or_else(|| "/run/nginx.pid".into()),
+            standby: cli.standby,
         },
         Via::Haproxy => Proxy::Haproxy {
             socket: need(&cli.socket, "--socket PATH", "haproxy")?,
@@ -263,6 +268,7 @@ fn refuse_foreign(cli: &Cli) -> Result<(), String> {
         ("--test", cli.test.is_some(), &[Via::Nginx]),
         ("--reload", cli.reload.is_some(), &[Via::Nginx]),
         ("--pidfile", cli.pidfile.is_some(), &[Via::Nginx]),
+        ("--standby", cli.standby, &[Via::Nginx]),
         ("--socket", cli.socket.is_some(), &[Via::Haproxy]),
         ("--backend", cli.backend.is_some(), &[Via::Haproxy]),
         ("--state-file", cli.state_file.is_some(), &[Via::Haproxy]),

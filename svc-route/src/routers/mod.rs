@@ -40,8 +40,9 @@ pub(crate) trait Router {
 pub(crate) fn of(proxy: &Proxy, slots: &[Slot]) -> Box<dyn Router> {
     let slots = slots.to_vec();
     match proxy.clone() {
-        Proxy::Nginx { config, upstream, test, reload, pidfile } => {
-            Box::new(nginx::Nginx::new(config, upstream, test, reload, pidfile, slots))
+        Proxy::Nginx { config, upstream, test, reload, pidfile, standby } => {
+            let idle = if standby { nginx_file::Idle::Backup } else { nginx_file::Idle::Down };
+            Box::new(nginx::Nginx::new(config, upstream, test, reload, pidfile, idle, slots))
         }
         Proxy::Haproxy { socket, backend, state_file } => {
             Box::new(haproxy::Haproxy::new(socket, backend, state_file, slots))

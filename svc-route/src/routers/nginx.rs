@@ -13,7 +13,7 @@ use process::command::{Outcome, Spec};
 use process::{Watched, children};
 use record::{Exit, Failure};
 
-use super::nginx_file::Upstream;
+use super::nginx_file::{Idle, Upstream};
 use super::replaced::Replaced;
 use super::{Router, drain_until};
 use crate::apply::until;
@@ -29,6 +29,7 @@ pub(crate) struct Nginx {
     test: String,
     reload: String,
     pidfile: PathBuf,
+    idle: Idle,
     slots: Vec<Slot>,
     file: Option<Replaced>,
     old_workers: Vec<Watched>,
@@ -41,9 +42,10 @@ impl Nginx {
         test: String,
         reload: String,
         pidfile: PathBuf,
+        idle: Idle,
         slots: Vec<Slot>,
     ) -> Self {
-        Self { config, upstream, test, reload, pidfile, slots, file: None, old_workers: Vec::new() }
+        Self { config, upstream, test, reload, pidfile, idle, slots, file: None, old_workers: Vec::new() }
     }
 
     fn file(&mut self) -> anyhow::Result<&mut Replaced> {
@@ -54,11 +56,11 @@ impl Nginx {
     }
 
     fn parsed(&mut self) -> anyhow::Result<Option<Upstream>> {
-        let name = self.upstream.clone();
+        let (name, idle) = (self.upstream.clone(), self.idle);
         let path = self.config.display().to_string();
         self.file()?
             .text()?
-            .map(|text| Upstream::parse(&text, &name).with_context(|| format!("read {path}")))
+            .map(|text| Upstream::parse(&text, &name, idle).with_context(|| format!("read {path}")))
             .transpose()
     }
 
@@ -140,7 +142,7 @@ impl Router for Nginx {
     }
 
     fn set(&mut self, shares: &Shares, deadline: Instant) -> anyhow::Result<()> {
-        let text = self.parsed()?.unwrap_or_default().text(&self.upstream, &self.slots, shares);
+        let text = self.parsed()?.unwrap_or_default().text(&self.upstream, &self.slots, shares, self.idle);
         self.file()?.replace(&text)?;
         match self.check().and_then(|()| self.load(deadline)) {
             Ok(()) => self.file()?.keep(),

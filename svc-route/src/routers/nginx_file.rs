@@ -1,12 +1,30 @@
 //! The file with one upstream block: read strictly, written whole. Pure.
 //!
 //! Directives other than `server` (`keepalive`, `zone`, `least_conn`, …) and parameters of a server other
-//! than `weight` and `down` stay as they are. `nginx` itself checks them.
+//! than `weight`, `down` and `backup` stay as they are. `nginx` itself checks them.
 
 use anyhow::bail;
 use record::{Exit, Failure};
 
 use crate::slots::{Shares, Slot, percents};
+
+/// What a slot without traffic is to nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// Never asked.
+    Down,
+    /// Asked while no other server answers.
+    Backup,
+}
+
+impl Idle {
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Backup => "backup",
+        }
+    }
+}
 
 /// What the file says of one upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,13 +37,13 @@ pub(crate) struct Upstream {
 struct Server {
     address: String,
     weight: u64,
-    is_down: bool,
+    is_idle: bool,
     parameters: Vec<String>,
 }
 
 impl Upstream {
     /// Reads the text of a file that must hold the upstream `name` and nothing else.
-    pub(crate) fn parse(text: &str, name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str, name: &str, idle: Idle) -> anyhow::Result<Self> {
         let words = words(text)?;
         let body = match words.as_slice() {
             [keyword, found, open, body @ .., close]
@@ -39,7 +57,7 @@ impl Upstream {
         for directive in body.split_inclusive(|word| word == ";") {
             match directive {
                 [keyword, address, parameters @ .., end] if keyword == "server" && end == ";" => {
-                    upstream.servers.push(Server::parse(address, parameters)?);
+                    upstream.servers.push(Server::parse(address, parameters, idle)?);
                 }
                 [others @ .., end]
                     if end == ";" && !others.is_empty() && !others.iter().any(|word| word == "{" || word == "}") =>
@@ -59,12 +77,12 @@ impl Upstream {
         {
             bail!(odd(&format!("the server {} is no slot's", stray.address)));
         }
-        let weight = |slot: &Slot| self.server(slot).map(|server| if server.is_down { 0 } else { server.weight });
+        let weight = |slot: &Slot| self.server(slot).map(|server| if server.is_idle { 0 } else { server.weight });
         Ok(percents(&slots.iter().map(weight).collect::<Vec<_>>()))
     }
 
     /// The text for these shares.
-    pub(crate) fn text(&self, name: &str, slots: &[Slot], shares: &Shares) -> String {
+    pub(crate) fn text(&self, name: &str, slots: &[Slot], shares: &Shares, idle: Idle) -> String {
         let mut text = format!("# Written by svc-route; a change by hand is overwritten.\nupstream {name} {{\n");
         for other in &self.others {
             text.push_str(&format!("    {other};\n"));
@@ -72,7 +90,7 @@ impl Upstream {
         for (at, slot) in slots.iter().enumerate() {
             let parameters = self.server(slot).map(|server| server.parameters.as_slice()).unwrap_or_default();
             let share = match shares.of(at) {
-                0 => "down".to_owned(),
+                0 => idle.parameter().to_owned(),
                 percent => format!("weight={percent}"),
             };
             let words: Vec<&str> = parameters.iter().map(String::as_str).chain([share.as_str()]).collect();
@@ -88,15 +106,15 @@ impl Upstream {
 }
 
 impl Server {
-    fn parse(address: &str, parameters: &[String]) -> anyhow::Result<Self> {
-        let mut server = Self { address: address.to_owned(), weight: 1, is_down: false, parameters: Vec::new() };
+    fn parse(address: &str, parameters: &[String], idle: Idle) -> anyhow::Result<Self> {
+        let mut server = Self { address: address.to_owned(), weight: 1, is_idle: false, parameters: Vec::new() };
         for parameter in parameters {
             match parameter.split_once('=') {
-                None if parameter == "down" => server.is_down = true,
+                None if parameter == "down" || parameter == idle.parameter() => server.is_idle = true,
                 Some(("weight", weight)) => {
                     server.weight = weight.parse().map_err(|_| odd(&format!("weight={weight} is no number")))?
                 }
-                _ if parameter == "backup" => bail!(odd("a slot cannot be a backup server")),
+                _ if parameter == "backup" => bail!(odd("a slot is a backup server, and --standby is not given")),
                 _ => server.parameters.push(parameter.clone()),
             }
         }
@@ -133,20 +151,32 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again_and_written_the_same() {
-        for shares in [Shares(vec![Some(100), Some(0)]), Shares(vec![Some(10), Some(90)])] {
-            let text = Upstream::default().text("shop", &slots(), &shares);
-            let read = Upstream::parse(&text, "shop").unwrap();
+        let cases = [(Idle::Down, 100, 0), (Idle::Backup, 100, 0), (Idle::Down, 10, 90)];
+        for (idle, blue, green) in cases {
+            let shares = Shares(vec![Some(blue), Some(green)]);
+            let text = Upstream::default().text("shop", &slots(), &shares, idle);
+            let read = Upstream::parse(&text, "shop", idle).unwrap();
             assert_eq!(read.shares(&slots()).unwrap(), shares);
-            assert_eq!(read.text("shop", &slots(), &shares), text);
+            assert_eq!(read.text("shop", &slots(), &shares, idle), text);
         }
+    }
+
+    #[test]
+    fn a_slot_without_traffic_is_down_or_stands_by() {
+        let shares = Shares(vec![Some(100), Some(0)]);
+        let text = |idle| Upstream::default().text("shop", &slots(), &shares, idle);
+        assert!(text(Idle::Down).contains("server unix:/run/g.sock down; # green"));
+        assert!(text(Idle::Backup).contains("server unix:/run/g.sock backup; # green"));
+        let former = Upstream::parse(&text(Idle::Down), "shop", Idle::Backup).unwrap();
+        assert_eq!(former.shares(&slots()).unwrap(), shares);
     }
 
     #[test]
     fn other_directives_and_parameters_stay() {
         let text = "upstream shop { zone shop 64k; server 127.0.0.1:8001 max_fails=0; # blue\n server unix:/run/g.sock fail_timeout=2s down; keepalive 16; }";
-        let upstream = Upstream::parse(text, "shop").unwrap();
+        let upstream = Upstream::parse(text, "shop", Idle::Down).unwrap();
         assert_eq!(upstream.shares(&slots()).unwrap(), Shares(vec![Some(100), Some(0)]));
-        let written = upstream.text("shop", &slots(), &Shares(vec![Some(0), Some(100)]));
+        let written = upstream.text("shop", &slots(), &Shares(vec![Some(0), Some(100)]), Idle::Down);
         assert!(written.contains("    zone shop 64k;\n    keepalive 16;\n"), "{written}");
         assert!(written.contains("server 127.0.0.1:8001 max_fails=0 down; # blue"), "{written}");
         assert!(written.contains("server unix:/run/g.sock fail_timeout=2s weight=100; # green"), "{written}");
@@ -164,9 +194,9 @@ mod tests {
             "upstream shop { server '127.0.0.1:8001'; }",
             "upstream shop { server 127.0.0.1:8001 backup; }",
         ] {
-            assert!(Upstream::parse(text, "shop").is_err(), "{text}");
+            assert!(Upstream::parse(text, "shop", Idle::Down).is_err(), "{text}");
         }
-        let stray = Upstream::parse("upstream shop { server 10.0.0.1:80; }", "shop").unwrap();
+        let stray = Upstream::parse("upstream shop { server 10.0.0.1:80; }", "shop", Idle::Down).unwrap();
         assert!(stray.shares(&slots()).is_err());
     }
 }
