@@ -34,7 +34,10 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
     if role == Role::Begins || options.no_record || kind == input::Stdin::Nothing {
         return Ok(Next::Work(Box::new(Incoming { record: fresh_record(), has_input: false, interrupts, downstream })));
     }
-    let waiting = || output::say(tool.name, "waiting for a record on stdin, which is a socket; to run alone add -n");
+    let waiting = || {
+        let what = "waiting for a record on stdin, which is a socket; to run alone add -n";
+        output::say(tool.name, output::Priority::Info, what);
+    };
     let bytes = input::read(kind, std::io::stdout().as_fd(), &mut downstream, waiting)?;
     let mut record = if bytes.is_empty() { died(role, options)? } else { json::parse(&bytes)? };
     if role == Role::Undoes && knows_nothing_before(&record) {

@@ -1,5 +1,6 @@
 //! The options that all tools share, as clap reads them.
 
+#[cfg(feature = "manual")]
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,8 +108,7 @@ fn answer(error: &clap::Error) -> ! {
         error.exit();
     }
     let text = error.render().to_string();
-    let lines: Vec<String> = text.lines().map(crate::visible).collect();
-    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+    crate::output::tell(crate::output::Priority::Error, text.lines().map(crate::visible));
     std::process::exit(error.exit_code())
 }
 

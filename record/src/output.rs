@@ -36,17 +36,45 @@ fn write_whole(mut bytes: &[u8]) -> nix::Result<()> {
     Ok(())
 }
 
-/// One line on stderr; a stderr that is gone is no reason to fail.
-pub(crate) fn say(tool: &str, line: &str) {
-    let _ = writeln!(std::io::stderr(), "{tool}: {}", visible(line));
+/// How much a line matters, in the numbers of syslog(3) that the journal sorts and colours by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// Why it failed, and what to do next.
+    Error = 3,
+    /// What went wrong without failing.
+    Warning = 4,
+    /// What is being done.
+    Info = 6,
+}
+
+/// One line on stderr.
+pub(crate) fn say(tool: &str, priority: Priority, line: &str) {
+    tell(priority, [format!("{tool}: {}", visible(line))]);
 }
 
 /// The error, printed once: outermost first, then its causes, then the next step.
 pub(crate) fn complain(tool: &str, message: &str, hint: Option<&str>) {
-    say(tool, message);
-    if let Some(hint) = hint {
-        let _ = writeln!(std::io::stderr(), "hint: {}", visible(hint));
-    }
+    let hint = hint.map(|hint| format!("hint: {}", visible(hint)));
+    tell(Priority::Error, [format!("{tool}: {}", visible(message))].into_iter().chain(hint));
+}
+
+/// Lines on stderr, in one write so that those of several stages do not mix; a stderr that is gone is no reason to fail.
+pub(crate) fn tell(priority: Priority, lines: impl IntoIterator<Item = String>) {
+    let _ = std::io::stderr().write_all(text(priority, lines, goes_to_the_journal()).as_bytes());
+}
+
+fn text(priority: Priority, lines: impl IntoIterator<Item = String>, journal: bool) -> String {
+    let mark = if journal { format!("<{}>", priority as u8) } else { String::new() };
+    lines.into_iter().map(|line| format!("{mark}{line}\n")).collect()
+}
+
+/// Whether stderr is the stream that systemd has connected to the journal: JOURNAL_STREAM of systemd.exec(5), which
+/// children inherit even where their stderr is something else.
+#[expect(clippy::disallowed_methods, reason = "systemd says it in the environment only")]
+fn goes_to_the_journal() -> bool {
+    std::env::var("JOURNAL_STREAM").is_ok_and(|named| {
+        nix::sys::stat::fstat(std::io::stderr()).is_ok_and(|own| named == format!("{}:{}", own.st_dev, own.st_ino))
+    })
 }
 
 /// Prints why a tool that writes no record failed, and says how it ends.
@@ -119,6 +147,13 @@ mod tests {
         assert_eq!(failure_of("x", &around).0.code, "lock.busy");
         let plain = anyhow::anyhow!("read link");
         assert_eq!(failure_of("release-switch", &plain).0.code, "switch.failed");
+    }
+
+    #[test]
+    fn only_in_the_journal_every_line_carries_its_priority() {
+        let lines = || ["a: it failed".to_owned(), "hint: again".to_owned()];
+        assert_eq!(text(Priority::Error, lines(), true), "<3>a: it failed\n<3>hint: again\n");
+        assert_eq!(text(Priority::Warning, lines(), false), "a: it failed\nhint: again\n");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::downstream::Downstream;
+use crate::output::Priority;
 use crate::{DeployLock, Interrupts, Options, Record, RootDir, Stage, Step, Warning};
 use crate::{clock, finish, host, incoming, output, undo};
 
@@ -185,7 +186,7 @@ impl Pipe {
     /// Adds a warning to the record and says it on stderr.
     pub fn warn(&mut self, code: &'static str, message: impl Into<String>) {
         let message = message.into();
-        output::say(self.tool.name, &format!("warning: {message}"));
+        output::say(self.tool.name, Priority::Warning, &format!("warning: {message}"));
         self.record.warnings.push(Warning {
             tool: self.tool.name.into(),
             code: code.into(),
@@ -197,14 +198,14 @@ impl Pipe {
     /// One line on stderr, unless `--quiet`.
     pub fn say(&self, line: impl Display) {
         if !self.options.quiet {
-            output::say(self.tool.name, &line.to_string());
+            output::say(self.tool.name, Priority::Info, &line.to_string());
         }
     }
 
     /// One line on stderr with `--verbose`.
     pub fn explain(&self, line: impl Display) {
         if self.options.verbose {
-            output::say(self.tool.name, &line.to_string());
+            output::say(self.tool.name, Priority::Info, &line.to_string());
         }
     }
 
