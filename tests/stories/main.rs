@@ -29,6 +29,7 @@ mod start_up_time;
 mod taking_over;
 mod the_contract;
 mod the_demo;
+mod timers;
 mod traffic;
 mod two_deploys;
 mod typing_errors;
