@@ -13,6 +13,7 @@ mod blame;
 mod blue_green;
 mod collecting;
 mod durability_order;
+mod hostile_disks;
 mod hostile_ids;
 mod hostile_processes;
 mod hostile_records;
