@@ -9,6 +9,12 @@ pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
+/// The monotonic clock in microseconds, the same for all processes until the machine starts anew.
+pub(crate) fn monotonic_us() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// `2026-11-21T07:10:00Z`. Times before 1970 or after 9999 are shown as the nearest of these.
 pub fn rfc3339(at: SystemTime) -> String {
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);

@@ -2,10 +2,11 @@
 
 use anyhow::Context;
 
+use crate::deploy::inherited_fd;
 use crate::pipe::{Pipe, fresh_record};
-use crate::run_file::RunFile;
+use crate::run_file::{Overtakes, RunFile};
 use crate::{DeployLock, ErrorInfo, Exit, Failure, Options, Record, Role, RootDir, Stage, Tool};
-use crate::{clock, elide, look, output};
+use crate::{clock, elide, look, output, report};
 
 /// Ends a stage that did its work, or failed at it.
 pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
@@ -13,7 +14,8 @@ pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
     if let Err(error) = &result {
         let (failure, message) = output::failure_of(tool.name, error);
         output::complain(tool.name, &message, failure.hint.as_deref());
-        if failure.exit == Exit::Usage && !pipe.in_progress {
+        // A pipe that has come so far must hear of it, or its undo stages would not act.
+        if failure.exit == Exit::Usage && !pipe.has_input && !pipe.in_progress {
             return Exit::Usage.code();
         }
         note_failure(&mut pipe, &failure, message);
@@ -22,7 +24,7 @@ pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
     }
     let passes_on = pipe.role == Role::Undoes && !pipe.undoing() && says_nothing(&pipe.stage);
     let settles = pipe.role == Role::Undoes && pipe.record.ok && !pipe.record.held;
-    let in_progress = pipe.in_progress;
+    let (in_progress, overtakes) = (pipe.in_progress, pipe.overtakes);
     let (root, lock) = (pipe.root.take(), pipe.lock.take());
     let (options, host_root) = (pipe.options.clone(), root);
     let (mut record, stage, elapsed) = pipe.into_parts();
@@ -33,18 +35,15 @@ pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
     }
     let mut doubts = Vec::new();
     if in_progress && let Some(root) = &host_root {
-        doubts.extend(save(root, &record).err());
+        doubts.extend(save(root, &record, overtakes).err());
     }
-    if settles
-        && !record.dry_run
-        && let Some(root) = &host_root
-    {
-        doubts.extend(settle(root, &record).err());
+    if settles && !record.dry_run {
+        doubts.extend(settle(host_root.as_ref(), &options, &record).err());
     }
     // The next stage must not find the lock still held by this one.
     drop(lock);
     if let Some(path) = &options.report {
-        doubts.extend(report(path, &full).err());
+        doubts.extend(report::write(path, &full, host_root.as_ref()).err());
     }
     if !passes_on && let Some(stage) = record.stages.last_mut() {
         elide::cap(stage);
@@ -135,25 +134,21 @@ fn exit_of(record: &Record) -> u8 {
     }
 }
 
-fn save(root: &RootDir, record: &Record) -> anyhow::Result<()> {
+fn save(root: &RootDir, record: &Record, overtakes: Overtakes) -> anyhow::Result<()> {
     let _acting = root.act_as_owner()?;
-    RunFile::of(root)?.write(record).context("write run.json")
+    RunFile::of(root)?.write(record, overtakes).context("write run.json").map(drop)
 }
 
 /// Under release-lock, notes that the pipe came through: nobody is to take it back.
-fn settle(root: &RootDir, record: &Record) -> anyhow::Result<()> {
+fn settle(entered: Option<&RootDir>, options: &Options, record: &Record) -> anyhow::Result<()> {
+    let recorded = match (entered, &record.root) {
+        (None, Some(path)) if inherited_fd().is_some() => Some(RootDir::open(path.as_ref(), options.allow_network_fs)?),
+        _ => None,
+    };
+    let Some(root) = entered.or(recorded.as_ref()) else { return Ok(()) };
     if DeployLock::inherited(root)?.is_none() {
         return Ok(());
     }
     let _acting = root.act_as_owner()?;
     RunFile::of(root)?.settle(&record.pipe).context("write run.json")
-}
-
-fn report(path: &std::path::Path, stage: &Stage) -> anyhow::Result<()> {
-    let what = || format!("write the report {}", path.display());
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let name = path.file_name().with_context(what)?;
-    let mut bytes = serde_json::to_vec(stage)?;
-    bytes.push(b'\n');
-    dir::Dir::open(parent).and_then(|dir| dir.replace_file(name, &bytes, 0o644)).with_context(what)
 }

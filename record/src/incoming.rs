@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 
 use crate::downstream::Downstream;
 use crate::pipe::fresh_record;
-use crate::run_file::is_settled;
+use crate::run_file::{is_settled, is_written_since};
 use crate::{DeployLock, ErrorInfo, Exit, Failure, Interrupts, Options, Record, Role, RootDir, RunFile, Tool};
-use crate::{host, input, json, output};
+use crate::{clock, host, input, json, output};
 
 /// The record a stage works on, and how it came.
 pub(crate) struct Incoming {
@@ -28,6 +28,7 @@ pub(crate) enum Next {
 
 /// Reads the record, where one is expected, and decides by the rules of the pipe.
 pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<Next> {
+    let began = clock::monotonic_us();
     let interrupts = Interrupts::watch().context("watch for signals")?;
     let mut downstream = Downstream::unknown();
     let kind = input::kind(std::io::stdin());
@@ -39,9 +40,9 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
         output::say(tool.name, output::Priority::Info, what);
     };
     let bytes = input::read(kind, std::io::stdout().as_fd(), &mut downstream, waiting)?;
-    let mut record = if bytes.is_empty() { died(role, options)? } else { json::parse(&bytes)? };
+    let mut record = if bytes.is_empty() { died(role, options, began)? } else { json::parse(&bytes)? };
     if role == Role::Undoes && knows_nothing_before(&record) {
-        record = continued(options, record)?;
+        record = continued(options, record, began)?;
     }
     if record.host != host::host_name() {
         bail!(
@@ -66,13 +67,13 @@ fn passes_by(role: Role, record: &Record) -> bool {
 
 /// The record of a pipe whose stage before died without a word: in an undo stage under release-lock
 /// the one in `run.json`, as failed; else a refusal.
-fn died(role: Role, options: &Options) -> anyhow::Result<Record> {
+fn died(role: Role, options: &Options, began: u64) -> anyhow::Result<Record> {
     let refusal = Failure::new(Exit::EmptyInput, "input.empty", "stdin is empty: the stage before died")
         .hint("to run alone add -n");
     if role != Role::Undoes {
         bail!(refusal);
     }
-    let Some(mut record) = of_this_deploy(options)? else { bail!(refusal) };
+    let Some(mut record) = of_this_pipe(options, began)? else { bail!(refusal) };
     if record.ok && !record.held {
         let last = record.stages.last().map_or_else(|| "a stage".to_owned(), |stage| stage.tool.clone());
         record.ok = false;
@@ -103,8 +104,8 @@ fn knows_nothing_before(record: &Record) -> bool {
 }
 
 /// Under release-lock, the pipe that `run.json` knows, ended by the refusal of a later stage; else the refusal alone.
-fn continued(options: &Options, refusal: Record) -> anyhow::Result<Record> {
-    Ok(match of_this_deploy(options)? {
+fn continued(options: &Options, refusal: Record, began: u64) -> anyhow::Result<Record> {
+    Ok(match of_this_pipe(options, began)? {
         Some(known) if !known.held => {
             let mut stages = known.stages;
             stages.extend(refusal.stages);
@@ -114,14 +115,18 @@ fn continued(options: &Options, refusal: Record) -> anyhow::Result<Record> {
     })
 }
 
-/// The record in `run.json`, if it is of the deploy this process runs under and nobody is through with it.
-fn of_this_deploy(options: &Options) -> anyhow::Result<Option<Record>> {
+/// The record in `run.json`, if it is of the pipe that this stage is in: of the deploy this process runs under, written
+/// since this stage began, and nobody is through with it.
+fn of_this_pipe(options: &Options, began: u64) -> anyhow::Result<Option<Record>> {
     let Some(path) = options.root.clone().or_else(|| std::env::var_os("CUTOVER_ROOT").map(Into::into)) else {
         return Ok(None);
     };
     let root = RootDir::open(&path, options.allow_network_fs)?;
     let Some(lock) = DeployLock::inherited(&root)? else { return Ok(None) };
-    let Some(record) = RunFile::of(&root)?.read()? else { return Ok(None) };
-    let of_this = lock.deploy().is_some() && record.deploy.as_deref() == lock.deploy() && !is_settled(&record);
+    let Some(mut record) = RunFile::of(&root)?.read()? else { return Ok(None) };
+    let of_this = is_written_since(&mut record, began)
+        && lock.deploy().is_some()
+        && record.deploy.as_deref() == lock.deploy()
+        && !is_settled(&record);
     Ok(of_this.then_some(record))
 }

@@ -23,6 +23,7 @@ mod options;
 mod output;
 mod pipe;
 pub mod placeholders;
+mod report;
 mod root;
 mod run_file;
 pub mod schema;

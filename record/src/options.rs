@@ -92,30 +92,37 @@ pub fn command_line<C: Parser>() -> C {
         print!("{}", crate::schema::COMMITTED);
         std::process::exit(0);
     }
-    C::try_parse().unwrap_or_else(|error| answer(&error))
+    C::try_parse().unwrap_or_else(|error| answer(C::command().get_name(), &error))
 }
 
 /// Ends the process with 2 over something on the command line that the options' own types cannot tell.
 pub fn wrong_command_line<C: CommandFactory>(message: &str) -> ! {
-    answer(&C::command().error(clap::error::ErrorKind::ValueValidation, message))
+    let mut command = C::command();
+    let error = command.error(clap::error::ErrorKind::ValueValidation, message);
+    answer(command.get_name(), &error)
 }
 
 /// Prints what clap has to say: help and version to stdout; an error to stderr, without letting what was typed reach
 /// the terminal raw.
 #[expect(clippy::exit, reason = "a command line that cannot be read ends the tool")]
-fn answer(error: &clap::Error) -> ! {
+fn answer(tool: &str, error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
-    let text = error.render().to_string();
+    // In a pipe of six nobody else would tell whose command line is wrong.
+    let text = format!("{tool}: {}", error.render());
     crate::output::tell(crate::output::Priority::Error, text.lines().map(crate::visible));
     std::process::exit(error.exit_code())
 }
 
 /// Reads a duration as humantime does: `30s`, `1h30m`, `10days`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|e| format!("{e}; write it like 30s, 1h30m or 10days"))
+    let duration = humantime::parse_duration(text).map_err(|e| format!("{e}; write it like 30s, 1h30m or 10days"))?;
+    // Beyond this, adding it to a clock would overflow; nobody waits so long.
+    if duration > LONGEST { Err("longer than 100 years".into()) } else { Ok(duration) }
 }
+
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// Reads a size in bytes: `500M`, `1.5G`, `4096`; K, M, G and T are powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -159,5 +166,7 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         assert!(duration("soon").is_err());
+        assert!(duration("584000000000years").is_err());
+        assert!(duration("18446744073709551615s").is_err());
     }
 }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::downstream::Downstream;
 use crate::output::Priority;
+use crate::run_file::Overtakes;
 use crate::{DeployLock, Interrupts, Options, Record, RootDir, Stage, Step, Warning};
 use crate::{clock, finish, host, incoming, output, undo};
 
@@ -52,6 +53,7 @@ pub struct Pipe {
     pub(crate) root: Option<RootDir>,
     pub(crate) lock: Option<DeployLock>,
     pub(crate) in_progress: bool,
+    pub(crate) overtakes: Overtakes,
     began: Instant,
     now: SystemTime,
 }
@@ -99,6 +101,7 @@ impl Pipe {
             root: None,
             lock: None,
             in_progress: false,
+            overtakes: Overtakes::Nobody,
             began: Instant::now(),
             now,
         }

@@ -6,7 +6,7 @@
 use dir::Dir;
 use serde_json::Value;
 
-use crate::{Record, RootDir, json};
+use crate::{Record, RootDir, clock, json};
 
 /// `run.json` of one root.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct RunFile {
 
 const NAME: &str = "run.json";
 const SETTLED: &str = "settled";
+const WRITTEN: &str = "written_us";
 
 impl RunFile {
     /// The file of this root, whether it is there or not.
@@ -32,15 +33,25 @@ impl RunFile {
         }
     }
 
-    /// Replaces it.
-    pub(crate) fn write(&self, record: &Record) -> anyhow::Result<()> {
-        let mut bytes = serde_json::to_vec(record)?;
+    /// Replaces it, unless it holds another pipe that waits for a person and that this one does not overtake. Says
+    /// whether it did.
+    pub(crate) fn write(&self, record: &Record, overtakes: Overtakes) -> anyhow::Result<bool> {
+        let former = self.read()?;
+        let is_held = former.as_ref().is_some_and(|former| former.held);
+        if is_held && overtakes == Overtakes::Nobody && former.is_some_and(|former| former.pipe != record.pipe) {
+            return Ok(false);
+        }
+        let mut noted = record.clone();
+        noted.rest.insert(WRITTEN.into(), clock::monotonic_us().into());
+        let mut bytes = serde_json::to_vec(&noted)?;
         bytes.push(b'\n');
         // What replaces a hold must be as durable as the hold was: else a power cut would bring that one back.
-        if record.held || self.read()?.is_some_and(|former| former.held) {
-            return Ok(self.state.replace_file(NAME, &bytes, 0o644)?);
+        if record.held || is_held {
+            self.state.replace_file(NAME, &bytes, 0o644)?;
+        } else {
+            self.state.swap_file(NAME, &bytes, 0o644)?;
         }
-        Ok(self.state.swap_file(NAME, &bytes, 0o644)?)
+        Ok(true)
     }
 
     /// Notes that `pipe` came through its undo stages, so that nobody takes it back later.
@@ -48,11 +59,26 @@ impl RunFile {
         match self.read()? {
             Some(mut record) if record.pipe == pipe && !is_settled(&record) => {
                 record.rest.insert(SETTLED.into(), Value::Bool(true));
-                self.write(&record)
+                self.write(&record, Overtakes::Nobody).map(drop)
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a pipe may replace the record of another one that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overtakes {
+    /// It leaves that record alone.
+    Nobody,
+    /// A person asked for it.
+    Everybody,
+}
+
+/// Whether this record was written since `instant` (in microseconds of the monotonic clock): every stage of a pipe
+/// starts before the first of them writes, so what was written before a stage began is an earlier pipe's.
+pub(crate) fn is_written_since(record: &mut Record, instant: u64) -> bool {
+    record.rest.remove(WRITTEN).and_then(|at| at.as_u64()).is_some_and(|at| at >= instant)
 }
 
 /// Whether the pipe of this record came through.

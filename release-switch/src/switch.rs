@@ -110,6 +110,7 @@ fn refuse_while_held(pipe: &mut Pipe, asked: &Switch) -> anyhow::Result<()> {
     let of = run.release.as_ref().map_or_else(String::new, |release| format!(" of {}", release.id));
     let message = format!("the deploy{of} on {} is held since {since} and waits for its promotion", run.host);
     if asked.supersede {
+        pipe.overtake_hold();
         pipe.warn("superseded", format!("{message}; it is overtaken now and can no longer be promoted"));
         return Ok(());
     }

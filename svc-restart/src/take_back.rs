@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use record::sections::{RestartInstance, RestartSection, SwitchSection};
-use record::{Pipe, Record};
+use record::{Exit, Failure, Pipe, Record};
 
 use crate::act::{enter, list, note_left_alone, section_of, summarise};
 use crate::apply::Run;
@@ -22,6 +22,12 @@ const SWITCH: &str = "release-switch";
 
 /// Takes back what this pipe changed; an ok record passes on untouched.
 pub(crate) fn take_back(pipe: &mut Pipe, request: &Request) -> Result<()> {
+    if !pipe.has_input() {
+        bail!(
+            Failure::new(Exit::Usage, "usage", "--undo takes a pipe back, so it needs the record of one on stdin")
+                .hint("release-switch --rollback | svc-restart … goes back to the release before")
+        );
+    }
     if !pipe.undoing() {
         return Ok(());
     }

@@ -1,7 +1,8 @@
 //! Takes back what svc-route changed earlier in a failed pipe.
 
-use record::Pipe;
+use anyhow::bail;
 use record::sections::RouteSection;
+use record::{Exit, Failure, Pipe};
 
 use crate::apply::{in_words, make_moves, refuse_silent, section};
 use crate::cli::Request;
@@ -11,6 +12,12 @@ use crate::{gate, routers};
 
 /// Gives every slot the share it had before the pipe; only a slot that answers gets traffic back.
 pub(crate) fn take_back(pipe: &mut Pipe, request: &Request) -> anyhow::Result<()> {
+    if !pipe.has_input() {
+        bail!(
+            Failure::new(Exit::Usage, "usage", "--undo takes a pipe back, so it needs the record of one on stdin")
+                .hint("svc-route --to SLOT moves the traffic")
+        );
+    }
     let stages = pipe.to_take_back();
     // The earliest of them knows what was before all of them.
     let Some(earliest) = stages.last().copied() else { return Ok(()) };

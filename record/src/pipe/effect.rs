@@ -6,8 +6,8 @@ use anyhow::bail;
 use nix::poll::{PollFd, PollFlags, poll};
 
 use super::Pipe;
-use crate::run_file::RunFile;
-use crate::{DeployLock, Exit, Failure, Holder, Interrupts, RootDir, Stage, clock, look};
+use crate::run_file::{Overtakes, RunFile};
+use crate::{DeployLock, Exit, Failure, Holder, Interrupts, RootDir, Stage, clock, look, report};
 
 impl Pipe {
     /// Right before a long preparation that changes nothing visible, a build: looks down the pipe and
@@ -90,9 +90,13 @@ impl Pipe {
         });
         record.changed |= self.stage.changed;
         let _acting = root.act_as_owner()?;
-        RunFile::of(root)?.write(&record)?;
-        self.in_progress = true;
+        self.in_progress |= RunFile::of(root)?.write(&record, self.overtakes)?;
         Ok(())
+    }
+
+    /// Lets this pipe replace the record of another one that is held: a person asked for it.
+    pub fn overtake_hold(&mut self) {
+        self.overtakes = Overtakes::Everybody;
     }
 
     fn inherit_lock(&mut self) -> anyhow::Result<()> {
@@ -125,6 +129,9 @@ impl Pipe {
     /// Waits until the later stages have taken their command lines, or one of them is gone: a fast stage would else act
     /// before a typo behind it has come up the pipe.
     fn await_later_stages(&mut self) -> anyhow::Result<()> {
+        if let (Some(path), Some(root)) = (&self.options.report, &self.root) {
+            report::refuse_own(path, root)?;
+        }
         while !self.downstream.is_ready(std::io::stdout().as_fd()) {
             let mut watched = [PollFd::new(self.interrupts.as_fd(), PollFlags::POLLIN)];
             // However it ends, the loop looks again.
