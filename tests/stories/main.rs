@@ -21,6 +21,8 @@ mod hostile_services;
 mod hostile_state;
 mod interrupts;
 mod planning;
+mod primary_backup;
+mod primary_backup_on_upstart;
 mod pull;
 mod readers_see_no_gap;
 mod real_systemd_boots;

@@ -30,6 +30,7 @@ never\t'Never'"
 complete -c svc-route -l pick -d 'Put the live and the idle slot into the record, for {live} and {idle} in later stages'
 complete -c svc-route -l show -d 'Show which slot has how much traffic'
 complete -c svc-route -l undo -d 'Behind a failed pipe, give every slot the traffic it had before'
+complete -c svc-route -l standby -d 'nginx: let a slot without traffic stand by, for when no other answers'
 complete -c svc-route -l dry-run -d 'Only plan: lock and write nothing; makes all later stages of the pipe plan too'
 complete -c svc-route -s n -l no-record -d 'Read no record from stdin: run alone, or begin a pipe'
 complete -c svc-route -l allow-network-fs -d 'Work on NFS, CIFS and FUSE too, where locks and renames may not hold what is promised'
