@@ -13,6 +13,7 @@ mod blame;
 mod blue_green;
 mod collecting;
 mod durability_order;
+mod every_manager;
 mod hostile_disks;
 mod hostile_ids;
 mod hostile_processes;
@@ -20,9 +21,12 @@ mod hostile_records;
 mod hostile_services;
 mod hostile_state;
 mod interrupts;
+mod no_request_is_lost;
+mod overtaken_holds;
 mod planning;
 mod primary_backup;
 mod primary_backup_on_upstart;
+mod promises;
 mod pull;
 mod readers_see_no_gap;
 mod real_systemd_boots;
@@ -30,12 +34,14 @@ mod rolling;
 mod rolling_back;
 mod start_up_time;
 mod taking_over;
+mod the_checker;
 mod the_contract;
 mod the_demo;
 mod timers;
 mod traffic;
 mod two_deploys;
 mod typing_errors;
+mod with_make;
 
 /// A file that no `mod` line names would never be compiled, let alone run.
 #[test]
