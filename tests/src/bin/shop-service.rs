@@ -1,10 +1,10 @@
 //! A small real service for stories: `shop-service PORT PIDFILE ALIVE`, started in the directory of a release.
 //!
 //! Answers any request with `VERSION PID`, where VERSION is the content of `version` in the release. How it behaves
-//! is in the release's file `mode`: `ok`; `500`, `301` (these statuses); `exit` (ends at once); `slow MS` (listens
-//! late); `dies MS` (ends after a while); `silent` (accepts and never answers); `deaf` (never listens).
-//! It announces readiness by writing its pid file, reads its directory anew (the parameter `LINK`) on HUP, and ends
-//! when nobody holds ALIVE any more.
+//! is in the release's file `mode`, for the instance whose port ends in N in `mode.N` if that is there: `ok`; `500`,
+//! `301` (these statuses); `exit` (ends at once); `slow MS` (listens late); `dies MS` (ends after a while); `silent`
+//! (accepts and never answers); `deaf` (never listens). It announces readiness by writing its pid file, reads its
+//! directory anew (the parameter `LINK`) on HUP, and ends when nobody holds ALIVE any more.
 #![expect(clippy::disallowed_methods, reason = "a service acts on the world")]
 
 use std::fs::{self, File};
@@ -23,7 +23,8 @@ fn main() -> ExitCode {
         let _ = alive.lock_shared();
         std::process::exit(0);
     });
-    let mode = fs::read_to_string("mode").unwrap_or_default();
+    let own = format!("mode.{}", port.chars().last().unwrap_or_default());
+    let mode = fs::read_to_string(own).or_else(|_| fs::read_to_string("mode")).unwrap_or_default();
     let (mode, number) = mode.trim().split_once(' ').unwrap_or((mode.trim(), "0"));
     let pause = Duration::from_millis(number.parse().expect("milliseconds"));
     match mode {

@@ -74,6 +74,43 @@ impl Proxy {
         Self::start(words, dir, port, route)
     }
 
+    /// HAProxy over the instances `shop@1` to `shop@3` as its servers `1` to `3`. It tries nothing twice, so that whatever is lost shows.
+    pub fn haproxy_over_three(shop: &Shop) -> Result<Self, String> {
+        need("haproxy")?;
+        let (dir, port) = place(shop);
+        let server = |i| format!("  server {i} 127.0.0.1:{}\n", shop.services().port(i));
+        let config = format!(
+            "global\n  stats socket {dir}/admin.sock level admin mode 600\ndefaults\n  mode http\n  retries 0\n  \
+             timeout connect 2s\n  timeout client 10s\n  timeout server 10s\nlisten shop\n  bind 127.0.0.1:{port}\n{}",
+            (1..=3).map(server).collect::<String>(),
+            dir = dir.display()
+        );
+        fs::write(dir.join("haproxy.cfg"), config).expect("write haproxy's configuration");
+        let words = ["haproxy", "-db", "-f", &format!("{}/haproxy.cfg", dir.display())].map(str::to_owned).to_vec();
+        Self::start(words, dir, port, String::new())
+    }
+
+    /// nginx over the same, by `shop.upstream`; it tries nothing twice either.
+    pub fn nginx_over_three(shop: &Shop) -> Result<Self, String> {
+        need("nginx")?;
+        let (dir, port) = place(shop);
+        let server = |i| format!(" server 127.0.0.1:{};", shop.services().port(i));
+        let upstream = format!("upstream shop {{{} }}\n", (1..=3).map(server).collect::<String>());
+        fs::write(dir.join("shop.upstream"), upstream).expect("write the upstream");
+        let config = format!(
+            "daemon off; pid {dir}/nginx.pid; error_log {dir}/error.log; worker_processes 2;\n\
+             events {{ worker_connections 512; }}\n\
+             http {{ access_log off; client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;\n\
+             fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;\n\
+             proxy_next_upstream off; include {dir}/shop.upstream;\n\
+             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://shop; }} }} }}\n",
+            dir = dir.display()
+        );
+        fs::write(dir.join("nginx.conf"), config).expect("write nginx's configuration");
+        let words = format!("nginx -e {dir}/error.log -c {dir}/nginx.conf", dir = dir.display());
+        Self::start(words.split(' ').map(str::to_owned).collect(), dir, port, String::new())
+    }
+
     /// Caddy with a reverse_proxy handler `shop` that has blue as its upstream.
     pub fn caddy(shop: &Shop) -> Result<Self, String> {
         need("caddy")?;

@@ -81,9 +81,13 @@ impl Systemd {
 
     /// A script that runs inside, in the story's directory.
     pub fn pipe(&self, shop: &Shop, script: impl Into<String>) -> Pipe {
-        let directory = shop.path().display().to_string();
-        let enter = format!("nsenter -t {} -m -u -i -n -p -C --wdns={directory}", self.leader);
-        shop.pipe(script).under(enter.split(' '))
+        shop.pipe(script).under(self.enter(shop))
+    }
+
+    /// The words before a command that let it run inside, in the story's directory.
+    pub fn enter(&self, shop: &Shop) -> Vec<String> {
+        let enter = format!("nsenter -t {} -m -u -i -n -p -C --wdns={}", self.leader, shop.path().display());
+        enter.split(' ').map(str::to_owned).collect()
     }
 
     /// Runs `systemctl` inside and returns what it prints, its failures included.
