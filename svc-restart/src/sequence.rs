@@ -48,6 +48,11 @@ impl Sequence {
         self.0.contains(&Move::WaitNew)
     }
 
+    /// Whether it ends the process and starts no other: what a stop may be.
+    pub(crate) fn only_ends(&self) -> bool {
+        self.ends_the_old() && !self.hands_over()
+    }
+
     /// Whether the process is ended, for something else to start it anew.
     pub(crate) fn ends_the_old(&self) -> bool {
         let last = self.0.iter().rev().find_map(|step| match step {
@@ -119,6 +124,8 @@ mod tests {
         assert!(handover.hands_over() && handover.ends_the_old());
         assert!(!of("HUP").unwrap().ends_the_old());
         assert!(of("TERM").unwrap().ends_the_old());
+        assert!(of("QUIT,2s,TERM").unwrap().only_ends());
+        assert!(!handover.only_ends() && !of("HUP").unwrap().only_ends());
         for nonsense in
             ["", "hup", "9", "wait-new", "2s,HUP", "USR2,wait-new", "USR2,wait-new,WINCH", "HUP,", "STOP", "TERM;id"]
         {

@@ -162,7 +162,7 @@ impl Wanted {
                 let sequence = self.signals.clone().unwrap_or_else(Sequence::ending);
                 let signals = Signals {
                     pidfile: self.pidfile.clone().unwrap_or_default(),
-                    stop: if act == Act::Stop { sequence.clone() } else { Sequence::ending() },
+                    stop: if act == Act::Stop && sequence.only_ends() { sequence.clone() } else { Sequence::ending() },
                     sequence,
                     exec: self.exec(),
                 };
