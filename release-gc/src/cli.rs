@@ -15,7 +15,8 @@ use crate::retention::{MinFree, Policy};
     before_help = "\
 Examples:
   release-gc -n --root /srv/shop --dry-run -v
-  release-mk --root /srv/shop --from build/ | release-switch | release-gc --keep 5",
+  release-mk --root /srv/shop --from build/ | release-switch |
+      release-gc --keep 5",
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]
 struct Cli {

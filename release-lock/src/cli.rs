@@ -15,8 +15,8 @@ Examples:
   release-lock --root /srv/shop -- ./deploy.sh
   [ \"$CUTOVER_DEPLOY_FD\" ] || exec release-lock --root /srv/shop -- \"$0\" \"$@\"",
     after_help = "\
-The lock lasts until the last process of the command ends. The command finds CUTOVER_ROOT and
-CUTOVER_DEPLOY_FD in its environment (and CUTOVER_LINK where --link is given), and its exit status is the exit status; 126 and 127 say
+The lock lasts until the last process of the command ends. The command finds CUTOVER_ROOT and \
+CUTOVER_DEPLOY_FD in its environment (and CUTOVER_LINK where --link is given), and its exit status is the exit status; 126 and 127 say \
 that it could not be started or found. Nothing is printed but when the lock is not to be had.",
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]

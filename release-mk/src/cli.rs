@@ -19,7 +19,8 @@ use crate::source::archive::Limits;
     before_help = "\
 Examples:
   release-mk --root /srv/shop --from build/ | release-switch
-  release-mk --root /srv/shop --from build/ --share config/database.yml --share log/ --exclude .git | release-switch",
+  release-mk --root /srv/shop --from build/ --exclude .git \\
+      --share config/database.yml --share log/ | release-switch",
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]
 struct Cli {

@@ -14,10 +14,12 @@ use store::ReleaseId;
     group = ArgGroup::new("what").args(["for", "remove", "list"]).required(true),
     before_help = "\
 Examples:
-  release-pin -n --root /srv/shop 20261121T071000Z-12 --for 10days --reason 'trial at Acme'
-  release-mk --from build/ | release-pin --for 30days --reason 'audit' | release-switch",
+  release-pin -n --root /srv/shop 20261121T071000Z-12 --for 10days \\
+      --reason 'trial at Acme'
+  release-mk --root /srv/shop --from build/ |
+      release-pin --for 30days --reason audit | release-switch",
     after_help = "\
---for sets the date anew, from now on, so it makes an existing pin longer or shorter. Without a deploy
+--for sets the date anew, from now on, so it makes an existing pin longer or shorter. Without a deploy \
 in its pipe, release-pin does not wait for one: the collection at that deploy's end honours the pin.",
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]

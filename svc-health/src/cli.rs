@@ -38,10 +38,10 @@ Targets:
   pidfile:PATH                        the process in the file lives
   exec:COMMAND                        sh -c COMMAND exits with 0
 
-Exit status: 0 healthy; 3 not healthy; 1 the question could not be asked; 2 usage; 66 stdin is empty;
+Exit status: 0 healthy; 3 not healthy; 1 the question could not be asked; 2 usage; 66 stdin is empty; \
 128+n interrupted. To run alone add -n.
 
-{idle}, {idle.port}, {idle.address}, {live} and its kin, {release} and {release.path} in a target, --expect-body or
+{idle}, {idle.port}, {idle.address}, {live} and its kin, {release} and {release.path} in a target, --expect-body or \
 --expect-header get their values from the record.";
 
 #[derive(Debug, Parser)]

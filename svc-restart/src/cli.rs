@@ -22,20 +22,25 @@ const ABOUT: &str = "\
 Restarts the instances of a service in order, in batches, each batch behind a gate
 
 Examples:
-  svc-restart -n --via systemd shop@1 shop@2 --gate 'svc-health -n http://127.0.0.1:800{i}/healthz --wait 30s'
-  release-mk --from build/ | release-switch | svc-restart --via signal web --pidfile /run/web.pid --signals HUP";
+  svc-restart -n --via systemd shop@1 shop@2 \\
+      --gate 'svc-health -n http://127.0.0.1:800{i}/healthz --wait 30s'
+  release-mk --root /srv/shop --from build/ | release-switch |
+      svc-restart --via signal web --pidfile /run/web.pid --signals HUP";
 
 const NOTES: &str = "\
-In commands and in --pidfile {instance} is the name (shop@1) and {i} its part after the @ (1); there and in names
-{idle}, {live}, {idle.port}, {release} and the like are what the record says. Gates and hooks also get CUTOVER_ROOT,
-CUTOVER_RELEASE, CUTOVER_RELEASE_PATH and CUTOVER_INSTANCE, and --after also CUTOVER_OUTCOME: restarted, reloaded,
+In commands and in --pidfile {instance} is the name (shop@1) and {i} its part after the @ (1); there and in names \
+{idle}, {live}, {idle.port}, {release} and the like are what the record says. Gates and hooks also get CUTOVER_ROOT, \
+CUTOVER_RELEASE, CUTOVER_RELEASE_PATH and CUTOVER_INSTANCE, and --after also CUTOVER_OUTCOME: restarted, reloaded, \
 started, stopped, untouched, or failed for what does not serve or was not let pass.
 
-A gate that exits with 3 says that the release is unhealthy; anything else but 0 is a failure that blames no
-release. What is stopped is started. The first failure ends the run; the record says which instances are done,
+A gate that exits with 3 says that the release is unhealthy; anything else but 0 is a failure that blames no \
+release. What is stopped is started. The first failure ends the run; the record says which instances are done, \
 failed and untouched.
 
-Exit status: 0 done; 1 failed; 2 usage; 3 the release's own no; 5 an undo failed; 6 held; 66 stdin is empty;
+With --via exec a restart is the command restart=, or else stop= and then start=. Commands run in the directory and \
+the environment of svc-restart, with /dev/null as stdin.
+
+Exit status: 0 done; 1 failed; 2 usage; 3 the release's own no; 5 an undo failed; 6 held; 66 stdin is empty; \
 75 locked or superseded; 128+n interrupted. To run alone add -n.";
 
 #[derive(Debug, Parser)]

@@ -12,11 +12,13 @@ use crate::slots::Slot;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    before_help = "Examples:
+    before_help = "\
+Examples:
   svc-route -n --via nginx --config /etc/nginx/shop.upstream --upstream shop \\
       --slot blue=127.0.0.1:8001 --slot green=127.0.0.1:8002 --show
   svc-route -n --via haproxy --socket /run/haproxy/admin.sock --backend shop \\
       --slot blue=127.0.0.1:8001 --slot green=127.0.0.1:8002 --to idle",
+    help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}",
     group = ArgGroup::new("action").required(true).args(["to", "pick", "show", "undo"])
 )]
 pub(crate) struct Cli {
