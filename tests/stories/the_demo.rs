@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use stories::binaries;
+use stories::running::until;
 
 #[test]
 fn the_demo_loses_no_request_and_leaves_no_process() {
@@ -14,7 +15,7 @@ fn the_demo_loses_no_request_and_leaves_no_process() {
     let said = said(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("requests failed          0") && !said.contains("NOT OK"), "{said}");
-    assert_eq!(processes_in(folder.path()), [] as [String; 0], "{said}");
+    until("every process of the demo has ended", || processes_in(folder.path()).is_empty());
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn a_demo_that_takes_no_instance_out_of_the_balancer_counts_what_fails_and_ends_
     let said = said(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("NOT OK  no request failed"), "{said}");
-    assert_eq!(processes_in(folder.path()), [] as [String; 0], "{said}");
+    until("every process of the demo has ended", || processes_in(folder.path()).is_empty());
 }
 
 fn demo(top: &Path, temporary: &Path) -> Output {
