@@ -41,6 +41,7 @@ mod timers;
 mod traffic;
 mod two_deploys;
 mod typing_errors;
+mod unicorn;
 mod with_make;
 
 /// A file that no `mod` line names would never be compiled, let alone run.
