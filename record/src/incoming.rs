@@ -26,6 +26,9 @@ pub(crate) enum Next {
     PassBy(Box<Record>),
 }
 
+/// What this stage may add: its entry and an error, in bytes.
+const ROOM: usize = 80 << 10;
+
 /// Reads the record, where one is expected, and decides by the rules of the pipe.
 pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<Next> {
     let began = clock::monotonic_us();
@@ -40,6 +43,14 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
         output::say(tool.name, output::Priority::Info, what);
     };
     let bytes = input::read(kind, std::io::stdout().as_fd(), &mut downstream, waiting)?;
+    if bytes.len() + ROOM > json::LARGEST {
+        // Known before the effect: the record could not be handed on after it.
+        bail!(Failure::new(
+            Exit::InvalidInput,
+            "input.too_large",
+            "the record on stdin leaves no room for this stage's entry within 1 MiB"
+        ));
+    }
     let mut record = if bytes.is_empty() { died(role, options, began)? } else { json::parse(&bytes)? };
     if role == Role::Undoes && knows_nothing_before(&record) {
         record = continued(options, record, began)?;
@@ -69,7 +80,7 @@ fn passes_by(role: Role, record: &Record) -> bool {
 /// the one in `run.json`, as failed; else a refusal.
 fn died(role: Role, options: &Options, began: u64) -> anyhow::Result<Record> {
     let refusal = Failure::new(Exit::EmptyInput, "input.empty", "stdin is empty: the stage before died")
-        .hint("to run alone add -n");
+        .hint("the stage before says why; to run alone, without a pipe, add -n");
     if role != Role::Undoes {
         bail!(refusal);
     }
@@ -118,10 +129,15 @@ fn continued(options: &Options, refusal: Record, began: u64) -> anyhow::Result<R
 /// The record in `run.json`, if it is of the pipe that this stage is in: of the deploy this process runs under, written
 /// since this stage began, and nobody is through with it.
 fn of_this_pipe(options: &Options, began: u64) -> anyhow::Result<Option<Record>> {
-    let Some(path) = options.root.clone().or_else(|| std::env::var_os("CUTOVER_ROOT").map(Into::into)) else {
+    let Some(path) = options
+        .root
+        .clone()
+        .or_else(|| std::env::var_os("CUTOVER_ROOT").filter(|root| !root.is_empty()).map(Into::into))
+    else {
         return Ok(None);
     };
-    let root = RootDir::open(&path, options.allow_network_fs)?;
+    // A root that cannot be used tells nothing; the refusal is the truer error.
+    let Ok(root) = RootDir::open(&path, options.allow_network_fs) else { return Ok(None) };
     let Some(lock) = DeployLock::inherited(&root)? else { return Ok(None) };
     let Some(mut record) = RunFile::of(&root)?.read()? else { return Ok(None) };
     let of_this = is_written_since(&mut record, began)

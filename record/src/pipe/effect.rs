@@ -89,8 +89,15 @@ impl Pipe {
             ..self.stage.clone()
         });
         record.changed |= self.stage.changed;
-        let _acting = root.act_as_owner()?;
-        self.in_progress |= RunFile::of(root)?.write(&record, self.overtakes)?;
+        let written = root.act_as_owner().and_then(|_acting| RunFile::of(root)?.write(&record, self.overtakes));
+        match written {
+            Ok(written) => self.in_progress |= written,
+            // A full disk is no reason to leave a failed release live: only a kill of this very stage is then not known.
+            Err(error) if self.undoing() => {
+                self.explain(format_args!("this undo is not noted in run.json: {error:#}"));
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
