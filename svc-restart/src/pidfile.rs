@@ -1,5 +1,6 @@
 //! Pid files: a number in a file that may be stale, garbage or by now another program's.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -7,7 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::instance::Instance;
 use crate::managers::{Identity, refused};
+use crate::template::Template;
 
 /// What a pid file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,21 @@ pub(crate) enum PidFile {
 /// How much later than its pid file a process may have started and still be its: the boot time that
 /// the kernel tells is whole seconds, and file times come from a clock of ticks.
 const SLACK_SECONDS: i64 = 2;
+
+/// Refuses names that would have one pid file: with `{i}` in its path `shop@1` and `web@1` do.
+pub(crate) fn are_distinct(template: &Template, instances: &[Instance]) -> Result<()> {
+    let mut owners = HashMap::new();
+    for instance in instances {
+        let path = template.fill(Some(instance)).map_err(anyhow::Error::msg)?;
+        if let Some(other) = owners.insert(path.clone(), instance) {
+            bail!(
+                refused(format!("{other} and {instance} have the same pid file {path}"))
+                    .hint("put {instance} into --pidfile")
+            );
+        }
+    }
+    Ok(())
+}
 
 /// Reads a pid file. Refused: what is no regular file or holds no number above 1, and one that names a
 /// process younger than the file, which is another program's under a number that was used again.
@@ -94,6 +112,13 @@ mod tests {
         assert_eq!(read(&path).unwrap(), PidFile::Nobody);
         assert_eq!(read(&dir.path().join("none")).unwrap(), PidFile::Nobody);
         assert!(read(dir.path()).is_err(), "a directory");
+    }
+
+    #[test]
+    fn no_two_instances_have_one_pid_file() {
+        let names = ["shop@1", "web@1"].map(|name| name.parse().unwrap());
+        assert!(are_distinct(&"/run/{i}.pid".parse().unwrap(), &names).is_err());
+        assert!(are_distinct(&"/run/{instance}.pid".parse().unwrap(), &names).is_ok());
     }
 
     #[test]

@@ -140,6 +140,9 @@ impl Manager for Exec {
         if let Some(act) = act {
             self.commands_for(act)?;
         }
+        if let Some(pidfile) = &self.pidfile {
+            pidfile::are_distinct(pidfile, instances)?;
+        }
         let states = instances.iter().map(|instance| self.state(instance)).collect::<Result<Vec<_>>>()?;
         Ok(Inspection { states, ..Inspection::default() })
     }

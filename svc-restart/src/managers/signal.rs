@@ -115,6 +115,7 @@ fn sent_words(sent: &[Signal]) -> String {
 
 impl Manager for Signals {
     fn inspect(&self, instances: &[Instance], act: Option<Act>) -> Result<Inspection> {
+        pidfile::are_distinct(&self.pidfile, instances)?;
         let states = instances.iter().map(|instance| self.state(instance)).collect::<Result<Vec<_>>>()?;
         let down = instances.iter().zip(&states).find(|(_, state)| state.is_down());
         if let Some((instance, _)) = down
