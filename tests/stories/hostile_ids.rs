@@ -71,6 +71,15 @@ fn an_id_that_exists_is_not_replaced() {
 }
 
 #[test]
+fn a_release_does_not_get_the_name_of_the_link() {
+    let shop = shop();
+    let before = shop.listing();
+    shop.pipe("release-mk --root $ROOT --from v1 --name current").run().exits(2).prints_nothing().says("the link");
+    shop.pipe("release-mk --root $ROOT --from v1 --link blue --name blue").run().exits(2).prints_nothing();
+    before.assert_unchanged(&shop.listing(), "by a release with the name of the link");
+}
+
+#[test]
 fn what_is_no_release_is_not_switched_to() {
     let shop = shop();
     let releases = shop.root().join("releases");

@@ -30,6 +30,7 @@ const TABLE: &[Row] = &[
     Row { what: "a parent is writable by all", damage: "chmod 777 .", commands: WRITERS, statuses: &[77] },
     Row { what: "the link is a directory", damage: "rm root/current && mkdir root/current && touch root/current/precious", commands: SWITCHES, statuses: &[1, 77] },
     Row { what: "the link is a file", damage: "rm root/current && echo precious >root/current", commands: SWITCHES, statuses: &[1, 77] },
+    Row { what: "the link leads out of the root", damage: "ln -sfn /etc root/current", commands: SWITCHES, statuses: &[77] },
     Row { what: "the lock is a symlink", damage: "rm root/.cutover/lock && ln -s ../../canary/kept/file root/.cutover/lock", commands: WRITERS, statuses: &[1, 77] },
     Row { what: "the lock is a FIFO", damage: "rm root/.cutover/lock && mkfifo root/.cutover/lock", commands: WRITERS, statuses: &[1, 77] },
     Row { what: "the lock is a directory", damage: "rm root/.cutover/lock && mkdir root/.cutover/lock", commands: WRITERS, statuses: &[1, 77] },
@@ -94,6 +95,14 @@ fn a_root_nobody_should_work_in_is_refused_and_left_as_it_is() {
         }
         shop.pipe("chmod 755 .").run();
     }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_put_right_by_name() {
+    let (shop, ids) = damaged("ln -sfn releases/nowhere root/current");
+    let run = shop.pipe(format!("release-switch --root $ROOT --to {}", ids[0])).run();
+    run.exits(0).record();
+    assert_eq!(shop.current().as_ref(), Some(&ids[0]), "{run}");
 }
 
 #[test]
