@@ -3,7 +3,7 @@
 //! What may be rolled back to is decided by the history, never by age or name.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use dir::Name;
 use record::{Exit, Failure};
@@ -152,6 +152,11 @@ pub(crate) fn target_of(entry: &Entry) -> Option<Target> {
     let text = entry.target.as_deref().unwrap_or_default();
     let inside = text.split_once(&format!("releases/{id}/")).map(|(_, inside)| inside.trim_matches('/'));
     let inside = inside.filter(|inside| !inside.is_empty()).map(PathBuf::from);
+    // A line that somebody edited must not lead the link out of the release.
+    let is_plain = |path: &PathBuf| path.components().all(|part| matches!(part, Component::Normal(_)));
+    if !inside.as_ref().is_none_or(is_plain) {
+        return None;
+    }
     Some(Target { release: id.clone(), inside })
 }
 

@@ -139,6 +139,7 @@ pub fn replace_noting(
     if let Standing::Obstructed(kind) = read(lock, name)? {
         bail!(obstructed(lock, name, kind));
     }
+    refuse_leaving(lock, target)?;
     let root: &Dir = lock.dir();
     let temporary = format!("{TEMPORARY}{}", dir::random_suffix());
     let replaced = root.symlink(target.text(), &temporary).and_then(|()| root.rename(&temporary, root, name));
@@ -158,6 +159,19 @@ pub fn replace_noting(
         .hint("look at the disk; the link is new, and may be old again after a power cut"),
     );
     synced.and(noted)
+}
+
+/// A link to one file names a file that is there, within its release, whoever wrote the target down.
+fn refuse_leaving(root: &Root, target: &Target) -> anyhow::Result<()> {
+    let Some(inside) = &target.inside else { return Ok(()) };
+    let text = target.text();
+    if !inside.components().all(|part| matches!(part, Component::Normal(_))) {
+        bail!(Failure::new(Exit::Unsafe, "link.leaves", format!("{} leads out of the release", text.display())));
+    }
+    if std::fs::symlink_metadata(root.path().join(&text)).is_err() {
+        bail!(Failure::new(Exit::NoCandidate, "link.no_file", format!("there is no {}", text.display())));
+    }
+    Ok(())
 }
 
 /// Removes links that a killed holder of the lock made and did not rename.
