@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::ensure;
 use dir::{Dir, Kind, Stat};
 
-/// How many directories are held open at most; those above are opened again through `..` on the way back.
-const HELD: usize = 64;
+/// How many directories a walk holds open at most; those above are opened again through `..` on the way back. Few,
+/// as files that wait to be hashed are open too, and 64 descriptors must be enough.
+const HELD: usize = 12;
 
 /// One directory on the way down.
 struct Step {
