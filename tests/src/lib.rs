@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "a harness acts on the world as a user does")]
 
 pub mod binaries;
+pub mod checker;
+pub mod faults;
 pub mod listing;
 pub mod load;
 pub mod pipe;
@@ -16,6 +18,7 @@ pub mod shop;
 pub mod skip;
 pub mod trace;
 
+pub use checker::Checker;
 pub use pipe::{Pipe, Run};
 pub use record::Record;
 pub use running::Running;

@@ -32,11 +32,18 @@ impl Listing {
     /// Panics with the difference when the two differ; `when` completes the sentence.
     #[track_caller]
     pub fn assert_unchanged(&self, after: &Self, when: &str) {
+        if let Some(difference) = self.difference(after) {
+            panic!("something changed {when}:\n{difference}");
+        }
+    }
+
+    /// What is gone and what is new, a line for each; `None` when nothing differs.
+    pub fn difference(&self, after: &Self) -> Option<String> {
         let gone = self.0.iter().filter(|entry| after.0.get(entry.0) != Some(entry.1));
         let new = after.0.iter().filter(|entry| self.0.get(entry.0) != Some(entry.1));
         let gone = gone.map(|(path, what)| format!("- {} {what}", path.display()));
         let difference: Vec<_> = gone.chain(new.map(|(path, what)| format!("+ {} {what}", path.display()))).collect();
-        assert!(difference.is_empty(), "something changed {when}:\n{}", difference.join("\n"));
+        (!difference.is_empty()).then(|| difference.join("\n"))
     }
 }
 

@@ -1,0 +1,141 @@
+//! Faults at every system call of a tool: what was tried, and which promises did not hold.
+//!
+//! `CUTOVER_FAULTS` widens the same loops: unset, the calls that change something and the fault that each operation has
+//! most to fear; `all`, every call and the faults of a machine; `long`, every fault there is, once and lasting.
+//! `CUTOVER_FAULTS_TABLE` names a file that gets a line per promise, for the closing table.
+
+mod judge;
+mod operation;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+pub use operation::Operation;
+
+use crate::checker::Violation;
+use crate::skip;
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// What `make test` takes.
+    Quick,
+    /// `make faults`.
+    All,
+    /// `make faults-long`.
+    Long,
+}
+
+impl Tier {
+    /// The tier that `CUTOVER_FAULTS` asks for.
+    pub fn asked() -> Self {
+        match std::env::var("CUTOVER_FAULTS").as_deref() {
+            Ok("all") => Self::All,
+            Ok("long") => Self::Long,
+            _ => Self::Quick,
+        }
+    }
+
+    /// The one of three that goes with this tier.
+    pub fn of<T>(self, quick: T, all: T, long: T) -> T {
+        match self {
+            Self::Quick => quick,
+            Self::All => all,
+            Self::Long => long,
+        }
+    }
+}
+
+/// What happens at a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// `kill -9`, and a name that strace knows.
+    Signal(&'static str),
+    /// The call fails once with this error.
+    Once(&'static str),
+    /// From this call on, all of its name fail.
+    Lasting(&'static str),
+}
+
+/// What was tried on one operation, and what did not hold.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// How often each promise was asserted after a fault.
+    pub points: BTreeMap<&'static str, usize>,
+    /// What did not hold, with the operation and the fault.
+    pub violations: Vec<(Violation, String)>,
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        for (promise, points) in other.points {
+            *self.points.entry(promise).or_default() += points;
+        }
+        self.violations.extend(other.violations);
+    }
+
+    fn of(&self, promise: &str) -> (usize, Vec<&(Violation, String)>) {
+        let broken = self.violations.iter().filter(|(violation, _)| violation.promise == promise).collect();
+        (self.points.get(promise).copied().unwrap_or(0), broken)
+    }
+}
+
+/// Faults at every call of these operations, tried once per test process; `None` where strace cannot inject any.
+pub fn swept(operations: &[Operation]) -> Option<Outcome> {
+    static SWEPT: OnceLock<Option<Vec<(Operation, Outcome)>>> = OnceLock::new();
+    let swept = SWEPT.get_or_init(|| sweep::can_inject().then(all_units)).as_ref()?;
+    let mut sum = Outcome::default();
+    for (operation, outcome) in swept {
+        if operations.contains(operation) {
+            sum.add(outcome.clone());
+        }
+    }
+    Some(sum)
+}
+
+/// Every operation with every fault of the tier, on two threads, the longest first.
+fn all_units() -> Vec<(Operation, Outcome)> {
+    let units: Vec<_> = Operation::ALL
+        .iter()
+        .flat_map(|operation| operation.faults(Tier::asked()).into_iter().map(|fault| (*operation, fault)))
+        .collect();
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some((operation, fault)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = sweep::sweep(*operation, *fault);
+                    done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((*operation, outcome));
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Asserts that a promise held wherever the sweeps of these operations looked, and puts it into the closing table.
+#[track_caller]
+pub fn held_at_every_call(promise: &'static str, operations: &[Operation]) {
+    let Some(outcome) = swept(operations) else {
+        skip::note(&format!("{promise}: strace cannot inject faults here"));
+        return;
+    };
+    let (points, broken) = outcome.of(promise);
+    tell(promise, points, broken.len());
+    let first: Vec<_> = broken.iter().take(3).map(|(violation, context)| format!("{violation}, {context}")).collect();
+    assert!(broken.is_empty(), "{} of {points} points: {}", broken.len(), first.join("\n"));
+    assert!(points > 20, "only {points} points");
+}
+
+/// Puts a line into the closing table: a promise, how often it was asserted under faults, how often it did not hold.
+pub fn tell(promise: &str, points: usize, violations: usize) {
+    skip::measured(&format!("{promise} asserted at {points} points, {violations} violations"));
+    if let Some(table) = std::env::var_os("CUTOVER_FAULTS_TABLE") {
+        let mut file = OpenOptions::new().append(true).create(true).open(table).expect("open the table");
+        writeln!(file, "{promise}\t{points}\t{violations}").expect("write the table");
+    }
+}

@@ -1,0 +1,190 @@
+//! One fault at the first, second, … call of every name, each followed by the checker, a rerun and a collection.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use super::operation::{Scene, alone};
+use super::{Fault, Operation, Outcome, Tier, judge};
+use crate::checker::Checker;
+use crate::{Run, Shop};
+
+/// Calls that change a file system or make a change durable. The others only read, wait or compute.
+const CHANGING: [&str; 21] = [
+    "mkdirat",
+    "write",
+    "pwrite64",
+    "symlinkat",
+    "linkat",
+    "renameat",
+    "renameat2",
+    "unlinkat",
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "ftruncate",
+    "fchmod",
+    "fchmodat",
+    "fchown",
+    "fchownat",
+    "utimensat",
+    "fallocate",
+    "copy_file_range",
+    "sendfile",
+    "ioctl",
+];
+
+/// Calls that ask a file system and may be answered with an error.
+const ASKING: [&str; 22] = [
+    "open",
+    "openat",
+    "openat2",
+    "read",
+    "pread64",
+    "getdents64",
+    "newfstatat",
+    "fstat",
+    "statx",
+    "readlink",
+    "readlinkat",
+    "fstatfs",
+    "statfs",
+    "lseek",
+    "flock",
+    "close",
+    "flistxattr",
+    "fcntl",
+    "getcwd",
+    "access",
+    "faccessat2",
+    "getrandom",
+];
+
+/// Removes what is not needed any more and every trace of a failed build.
+const COLLECTION: &str = "release-gc --root $ROOT -n -q --keep 2 --keep-failed 0 --keep-unused 0s";
+
+/// Whether strace can make calls fail here.
+pub(super) fn can_inject() -> bool {
+    crate::skip::succeeds(&[
+        "strace",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=mkdirat",
+        "-e",
+        "inject=mkdirat:error=EIO:when=99",
+        "true",
+    ])
+}
+
+impl Fault {
+    fn inject(self, call: &str, n: usize) -> String {
+        match self {
+            Self::Signal(name) => format!("{call}:signal={name}:when={n}"),
+            Self::Once(error) => format!("{call}:error={error}:when={n}"),
+            Self::Lasting(error) => format!("{call}:error={error}:when={n}+"),
+        }
+    }
+
+    /// Whether this can happen to a call of this name in this tier.
+    fn concerns(self, call: &str, tier: Tier) -> bool {
+        let changing = CHANGING.contains(&call);
+        // After these there is nothing left to go wrong, and strace would inject into its own start.
+        if ["exit", "exit_group", "execve"].contains(&call) {
+            return false;
+        }
+        match self {
+            Self::Signal(_) => changing || tier != Tier::Quick,
+            // A full disk does not concern who only reads; descriptors run out where one is made.
+            Self::Once("ENOSPC" | "EDQUOT") | Self::Lasting("ENOSPC" | "EDQUOT") => changing || call == "openat",
+            Self::Once("EMFILE") => call.starts_with("open") || call == "fcntl",
+            Self::Once("EINTR") => changing && call != "ioctl" || call.starts_with("open") || call == "flock",
+            Self::Once(_) | Self::Lasting(_) => changing || (tier != Tier::Quick && ASKING.contains(&call)),
+        }
+    }
+}
+
+/// Tries a fault at every call of an operation.
+pub(super) fn sweep(operation: Operation, fault: Fault) -> Outcome {
+    let tier = Tier::asked();
+    let shop = Shop::in_memory();
+    let scene = operation.prepare(&shop);
+    shop.pipe("cp -a root template").run().exits(0);
+    let calls = calls_of(operation, &shop, &scene);
+    restore(&shop);
+    let mut outcome = Outcome::default();
+    let mut checker = Checker::of_shop(&shop);
+    for call in calls.iter().filter(|call| fault.concerns(call, tier)) {
+        // In the quick tier, of the many calls that open files only some.
+        let step = if tier == Tier::Quick && call == "openat" { 7 } else { 1 };
+        for n in (1..).step_by(step) {
+            let run = with_fault(operation, &shop, &scene, &fault.inject(call, n));
+            let at = format!("{operation:?} with {fault:?} at {call} number {n}");
+            if let Some(run) = &run {
+                judge::at_once(operation, &shop, &scene, &checker, run, fault, &at, &mut outcome);
+            }
+            if !checker.is_unchanged() {
+                if let Some(run) = &run {
+                    rerun_and_collect(operation, &shop, &scene, &at, run, &mut outcome);
+                }
+                restore(&shop);
+                checker = Checker::of_shop(&shop);
+            }
+            if run.is_none() {
+                break;
+            }
+        }
+    }
+    outcome
+}
+
+/// The names of the calls that an operation makes.
+fn calls_of(operation: Operation, shop: &Shop, scene: &Scene) -> BTreeSet<String> {
+    operation.pipe(shop, scene, "strace -f -qq -o calls").run().exits(scene.done);
+    let text = fs::read_to_string(shop.path().join("calls")).expect("read the trace");
+    let names = text.lines().filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('));
+    let names = names.map(|(name, _)| name.to_owned());
+    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')).collect()
+}
+
+/// Runs an operation with a fault; `None` when it made fewer such calls.
+fn with_fault(operation: Operation, shop: &Shop, scene: &Scene, inject: &str) -> Option<Run> {
+    let call = inject.split_once(':').map_or(inject, |(call, _)| call);
+    let words = format!("strace -f -qq -o calls -e trace={call} -e inject={inject}");
+    let run = operation.pipe(shop, scene, &words).run();
+    let trace = fs::read_to_string(shop.path().join("calls")).unwrap_or_default();
+    (trace.contains("(INJECTED)") || trace.contains("--- SIG") || trace.contains("killed by")).then_some(run)
+}
+
+/// The root as it was before, byte for byte.
+fn restore(shop: &Shop) {
+    shop.pipe("rm -rf root && cp -a template root").run().exits(0);
+}
+
+/// A rerun comes through, and with one collection there is no debris: I7. What was kept before, is still: I5.
+fn rerun_and_collect(operation: Operation, shop: &Shop, scene: &Scene, at: &str, run: &Run, outcome: &mut Outcome) {
+    let before = shop.current();
+    let again = operation.pipe(shop, scene, "").run();
+    let checker = Checker::of_shop(shop);
+    let collection = alone(shop.pipe(COLLECTION)).run();
+    let mut found = checker.debris();
+    if again.status != scene.done {
+        found.push(judge::violation("I7", format!("a rerun does not come through: {again}")));
+    }
+    if collection.status != 0 {
+        found.push(judge::violation("I7", format!("a collection does not come through: {collection}")));
+    }
+    // A rollback that had come through before it was killed goes back further when it is asked for again.
+    let further = operation == Operation::Rollback && before.as_ref() == Some(&scene.new);
+    if operation != Operation::Make && !further && shop.current().as_ref() != Some(&scene.new) {
+        found.push(judge::violation("I4", format!("after a rerun the link names {:?}", shop.current())));
+    }
+    let after_all = checker.violations();
+    found.extend(
+        after_all
+            .into_iter()
+            .map(|violation| judge::violation(violation.promise, format!("after a rerun: {}", violation.what))),
+    );
+    found.extend(checker.removed_although_kept(2));
+    judge::record(outcome, &["I5", "I7"], found, &format!("{at}\n{run}"));
+}
