@@ -7,10 +7,10 @@ prefix  ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install uninstall test check demo setup clean
+.PHONY: help build release install uninstall test faults faults-long check demo setup clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build every tool (debug)
 	$(CARGO) build --workspace --bins --locked
@@ -29,6 +29,12 @@ setup: ## install what the tests need, or say what is missing
 
 test: ## setup, then unit tests and stories with the real binaries
 	@scripts/test
+
+faults: ## faults at every system call against every promise; minutes, not part of CI
+	@scripts/faults
+
+faults-long: ## the same with every fault and a long storm; about an hour
+	@scripts/faults long
 
 check: ## what CI checks: format, lints, docs, dependencies
 	@scripts/check
