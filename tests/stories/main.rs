@@ -12,6 +12,7 @@ mod asking_systemd;
 mod blame;
 mod blue_green;
 mod collecting;
+mod documentation;
 mod durability_order;
 mod every_manager;
 mod hostile_disks;
