@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use record::Failure;
 
 use crate::instance::Instance;
 use crate::managers::{Identity, refused};
@@ -38,6 +39,16 @@ pub(crate) fn are_distinct(template: &Template, instances: &[Instance]) -> Resul
         }
     }
     Ok(())
+}
+
+/// The refusal of an instance that looks stopped only because there is no pid file to find it by: it was
+/// started and may well run, so that nothing can be said of its release. `None` where the file is there.
+pub(crate) fn missing(path: &Path, instance: &Instance) -> Option<Failure> {
+    let is_missing = path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    is_missing.then(|| {
+        refused(format!("{instance} was started, and there is no pid file {}", path.display()))
+            .hint("it may run all the same: --pidfile names the file that the instance itself writes")
+    })
 }
 
 /// Reads a pid file. Refused: what is no regular file or holds no number above 1, and one that names a
@@ -112,6 +123,16 @@ mod tests {
         assert_eq!(read(&path).unwrap(), PidFile::Nobody);
         assert_eq!(read(&dir.path().join("none")).unwrap(), PidFile::Nobody);
         assert!(read(dir.path()).is_err(), "a directory");
+    }
+
+    #[test]
+    fn only_a_file_that_is_not_there_is_missing() {
+        let (dir, path) = written(b"2147483646");
+        let shop = "shop@1".parse().unwrap();
+        assert!(missing(&path, &shop).is_none());
+        let failure = missing(&dir.path().join("typo.pid"), &shop).unwrap();
+        assert_eq!(failure.exit(), record::Exit::Failed);
+        assert!(failure.to_string().contains("typo.pid"), "{failure}");
     }
 
     #[test]

@@ -171,6 +171,9 @@ fn wait_up(manager: &dyn Manager, step: &Step, expect: Expect, deadline: Instant
             }
             Condition::Failed(down) => return Err(not_up(&step.instance, down)),
             Condition::Stopped if Instant::now() >= patience => {
+                if let Some(unseen) = manager.unseen(&step.instance)? {
+                    bail!(unseen);
+                }
                 return Err(not_up(&step.instance, &Down { reason: "it is stopped".into(), fault: Fault::Release }));
             }
             Condition::Stopped | Condition::Starting | Condition::Stopping => {

@@ -166,6 +166,16 @@ impl Manager for Exec {
         })
     }
 
+    fn unseen(&self, instance: &Instance) -> Result<Option<Failure>> {
+        let Some(template) = &self.pidfile else { return Ok(None) };
+        // Its own answer, which no pid file is needed for.
+        if self.commands.contains_key(&Verb::Status) && self.asked(instance)?.is_down() {
+            return Ok(None);
+        }
+        let path = template.fill(Some(instance)).map_err(anyhow::Error::msg)?;
+        Ok(pidfile::missing(Path::new(&path), instance))
+    }
+
     fn act(&self, act: Act, instance: &Instance, before: &State, deadline: Instant) -> Result<Expect> {
         for verb in self.commands_for(act)? {
             // What is down needs no stop before its start.

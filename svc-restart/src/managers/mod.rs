@@ -183,6 +183,11 @@ pub(crate) trait Manager: Sync {
         Duration::ZERO
     }
 
+    /// Why an instance that was started looks stopped, where that says nothing about it.
+    fn unseen(&self, _instance: &Instance) -> Result<Option<Failure>> {
+        Ok(None)
+    }
+
     /// How long to wait between two questions, so that asking costs little.
     fn interval(&self) -> Duration {
         Duration::from_millis(20)
@@ -203,6 +208,11 @@ pub(crate) fn refused(message: impl Into<String>) -> Failure {
 /// A manager that did not finish in time.
 pub(crate) fn timed_out(message: impl Into<String>) -> Failure {
     Failure::new(Exit::Failed, "restart.timeout", message).hint("give it longer with --timeout").retryable()
+}
+
+/// A manager that did not answer a question, which no option gives longer.
+pub(crate) fn mute(message: impl Into<String>) -> Failure {
+    timed_out(message).hint("is it stuck? nothing was asked of it but how things are")
 }
 
 /// An instance the manager does not know.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use process::{Waited, Watched};
+use record::Failure;
 use rustix::process::Signal;
 
 use super::handover::Handover;
@@ -122,9 +123,14 @@ impl Manager for Signals {
             && act.is_some_and(|act| act != Act::Stop)
             && !self.exec.commands.contains_key(&Verb::Start)
         {
+            let path = self.path(instance)?;
+            let why = if path.exists() { "names no running process" } else { "is not there" };
             bail!(
-                refused(format!("{instance} does not run, and a signal cannot start it"))
-                    .hint("say how it is started: --command 'start=COMMAND'")
+                refused(format!(
+                    "{instance} does not run, and a signal cannot start it: its pid file {} {why}",
+                    path.display()
+                ))
+                .hint("say how it is started: --command 'start=COMMAND'")
             );
         }
         Ok(Inspection { states, ..Inspection::default() })
@@ -137,6 +143,10 @@ impl Manager for Signals {
             }
             PidFile::Nobody => State { condition: Condition::Stopped, ..State::default() },
         })
+    }
+
+    fn unseen(&self, instance: &Instance) -> Result<Option<Failure>> {
+        Ok(pidfile::missing(&self.path(instance)?, instance))
     }
 
     fn act(&self, act: Act, instance: &Instance, before: &State, deadline: Instant) -> Result<Expect> {
