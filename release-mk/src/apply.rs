@@ -78,11 +78,31 @@ pub(crate) fn announce(pipe: &mut Pipe, request: &Request, plan: &Plan, site: &S
     }
     pipe.changed();
     let id = match &request.name {
-        Some(name) => name.clone(),
+        Some(name) => {
+            refuse_standing(site, name)?;
+            name.clone()
+        }
         None => ReleaseId::default_for(pipe.now(), foreseen_seq(pipe, site)?)?,
     };
+    let place = if site.root.is_some() { "in" } else { "in the new root" };
+    pipe.say(format_args!("would make {id} {place} {}", site.path.display()));
     pipe.record_mut().root = site.path.to_str().map(str::to_owned);
     pipe.record_mut().release = Some(Release { id: id.to_string(), ..Release::default() });
+    Ok(())
+}
+
+/// What is sure to be refused is refused by a dry run too.
+fn refuse_standing(site: &Site, name: &ReleaseId) -> Result<()> {
+    let standing = site.root.as_ref().and_then(|root| root.dir().open_dir("releases").ok());
+    if standing.is_some_and(|releases| matches!(releases.stat_if_there(name), Ok(Some(_)))) {
+        return Err(Failure::new(
+            Exit::Failed,
+            "mk.exists",
+            format!("there is a release {name} already, left as it is"),
+        )
+        .hint("choose another name, or leave --name out and get one that is new")
+        .into());
+    }
     Ok(())
 }
 
@@ -101,8 +121,11 @@ fn foreseen_seq(pipe: &Pipe, site: &Site) -> Result<u64> {
 /// Makes the release: staging, content, listing, sync, and only then the name. Whatever fails before that
 /// leaves no trace of the build.
 pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &Site, plan: &Plan) -> Result<()> {
-    pipe.look_down()?;
-    pipe.check_signals()?;
+    if site.root.is_none() {
+        // A typo in a later stage must not leave a root behind, nor must one in --root go unnoticed.
+        pipe.await_later_stages()?;
+        pipe.say(format_args!("{} is a new root", site.path.display()));
+    }
     let (root, _) = Root::create(&site.path, pipe.options().allow_network_fs)?;
     pipe.enter(open(&site.path, pipe)?);
     pipe.begin_preparation()?;

@@ -135,7 +135,7 @@ impl Pipe {
 
     /// Waits until the later stages have taken their command lines, or one of them is gone: a fast stage would else act
     /// before a typo behind it has come up the pipe.
-    fn await_later_stages(&mut self) -> anyhow::Result<()> {
+    pub fn await_later_stages(&mut self) -> anyhow::Result<()> {
         if let (Some(path), Some(root)) = (&self.options.report, &self.root) {
             report::refuse_own(path, root)?;
         }
@@ -146,7 +146,8 @@ impl Pipe {
             self.look_down()?;
             self.check_signals()?;
         }
-        Ok(())
+        self.look_down()?;
+        self.check_signals()
     }
 
     /// An error `interrupted` when INT, TERM or HUP came.
