@@ -175,17 +175,30 @@ fn three_instances_by_commands_of_their_own() {
     one_never_stops(&managed, "1s");
 }
 
-/// A name nobody wrote a pid file for is one that is stopped; what cannot be started is refused before anything else.
+/// A name nobody wrote a pid file for is one that is stopped; what cannot be started is refused before anything else,
+/// and so are two names for one pid file.
 #[test]
 fn three_real_gunicorns_that_start_their_own_successors() {
     under(managers::gunicorn(Shop::new()), |managed| {
         the_whole_story(managed);
         let before = managed.look();
         let options = managed.options().split(" --command").next().unwrap_or_default();
-        let run = managed.pipe(&format!("svc-restart -n {options} {} nosuch@1", managed.names()[0])).run();
-        let record = run.exits(1).record();
-        assert_eq!(record["error"]["message"], "nosuch@1 does not run, and a signal cannot start it", "{run}");
-        assert_eq!(managed.look(), before, "{run}");
+        for (unknown, why) in [
+            ("shop@4", "shop@4 does not run, and a signal cannot start it".to_owned()),
+            (
+                "web@1",
+                format!(
+                    "shop@1 and web@1 have the same pid file {}/shop@1.pid",
+                    managed.shop().services().dir().display()
+                ),
+            ),
+        ] {
+            let run = managed.pipe(&format!("svc-restart -n {options} {} {unknown}", managed.names()[0])).run();
+            let record = run.exits(1).record();
+            let message = record["error"]["message"].as_str().unwrap_or_default();
+            assert!(message.starts_with(&why), "{run}");
+            assert_eq!(managed.look(), before, "{run}");
+        }
         one_never_stops(managed, "1s");
     });
 }

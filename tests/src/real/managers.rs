@@ -48,7 +48,7 @@ pub fn supervisor(shop: Shop) -> Result<Managed, String> {
     let program = |name: &str, more: &str| format!("[program:{name}]\nautostart=false\nautorestart=false\n{more}\n");
     let config = format!(
         "[supervisord]\nnodaemon=true\nlogfile={dir}/supervisor.log\npidfile={dir}/supervisord.pid\nchildlogdir={dir}\n\
-         [unix_http_server]\nfile={dir}/supervisor.sock\n\
+         [unix_http_server]\nfile={dir}/supervisor.sock\n[supervisorctl]\nserverurl=unix://{dir}/supervisor.sock\n\
          [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n{}{}{}",
         program(
             "shop",

@@ -47,7 +47,13 @@ pub struct Kind {
 /// gunicorn, with `--chdir`, so that HUP too enters the release anew.
 pub const GUNICORN: Kind = Kind {
     program: "gunicorn",
-    start: "cd $ROOT/current && PWD=$ROOT/current PORT=${PORTS}1 exec gunicorn -D -w 2 -b ${BIND-127.0.0.1:${PORTS}1} \
+    start: "cd $ROOT/current && PWD=$ROOT/current PORT=${PORTS}1 exec gunicorn -D -w 2 -b 127.0.0.1:${PORTS}1 \
+            --chdir $ROOT/current -p $SERVICES/shop@1.pid --log-file $SERVICES/shop@1.log app:app",
+};
+/// gunicorn, listening also on `$SERVICES/web.sock`.
+pub const GUNICORN_ON_A_UNIX_SOCKET: Kind = Kind {
+    program: "gunicorn",
+    start: "cd $ROOT/current && PWD=$ROOT/current PORT=${PORTS}1 exec gunicorn -D -w 2 -b 127.0.0.1:${PORTS}1 -b unix:$SERVICES/web.sock \
             --chdir $ROOT/current -p $SERVICES/shop@1.pid --log-file $SERVICES/shop@1.log app:app",
 };
 /// unicorn.

@@ -1,0 +1,182 @@
+//! Managers that are absent, mute, hang or lie, and pid files that name nobody, somebody else or nothing: nothing else is
+//! touched, nobody's release is blamed, and one line says why.
+
+use std::os::unix::net::UnixListener;
+use std::thread;
+
+use stories::real::managed::Managed;
+use stories::real::managers;
+use stories::services::restart_of;
+use stories::{Run, Shop, skip};
+
+/// Status 1 with this code, nothing changed, nobody blamed, these words on stderr.
+fn refused(run: &Run, code: &str, says: &str) {
+    let record = run.exits(1).says(says).record();
+    assert_eq!(record.code(), code, "{run}");
+    assert_eq!(record["changed"], false, "{run}");
+    assert_eq!(record["error"].get("blame"), None, "{run}");
+}
+
+/// A PATH with the tools and a shell, and no manager but what the story puts there.
+fn bare_path(shop: &Shop) -> String {
+    std::fs::create_dir_all(shop.path().join("bin")).expect("make a directory for programs");
+    for program in ["sh", "sleep"] {
+        let _ = std::os::unix::fs::symlink(format!("/bin/{program}"), shop.path().join("bin").join(program));
+    }
+    format!("{}/bin:{}", shop.path().display(), stories::binaries::directory().display())
+}
+
+#[test]
+fn a_manager_that_is_not_there() {
+    let shop = Shop::new();
+    let path = bare_path(&shop);
+    for (options, says) in [
+        ("--via systemd shop@1", "systemctl was not found"),
+        ("--via upstart shop", "initctl was not found"),
+        ("--via compose shop", "docker-compose was not found"),
+        ("--via supervisor --socket none shop", "none"),
+        ("--via systemd --as nosudo shop@1", "was not found"),
+    ] {
+        let run = shop.pipe(format!("svc-restart -n {options}")).shell(&["/bin/dash", "-c"]).env("PATH", &path).run();
+        refused(&run, "restart.manager", says);
+    }
+}
+
+#[test]
+fn a_manager_whose_socket_is_closed_or_speaks_something_else() {
+    let shop = Shop::new();
+    let closed = shop.path().join("closed");
+    drop(UnixListener::bind(&closed).expect("make a socket"));
+    let strange = shop.path().join("strange");
+    let listener = UnixListener::bind(&strange).expect("make a socket");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"220 mail.example.org ESMTP\r\n");
+        }
+    });
+    for (socket, says) in [("closed", "closed"), ("strange", "strange")] {
+        let run = shop.pipe(format!("svc-restart -n --via supervisor --socket {socket} shop")).run();
+        refused(&run, "restart.manager", says);
+    }
+}
+
+#[test]
+fn a_manager_that_never_answers() {
+    let shop = Shop::new();
+    let listener = UnixListener::bind(shop.path().join("mute")).expect("make a socket");
+    let keep = thread::spawn(move || listener.incoming().flatten().take(1).collect::<Vec<_>>());
+    let run = shop.pipe("svc-restart -n --via supervisor --socket mute shop").run();
+    refused(&run, "restart.timeout", "mute");
+    drop(keep);
+}
+
+#[test]
+fn a_program_that_falls_over_and_one_that_is_not_there_under_a_real_supervisor() {
+    let managed = match managers::supervisor(Shop::new()) {
+        Ok(managed) => managed,
+        Err(why) => skip!("{why}"),
+    };
+    let run = managed.pipe("manage -n flop").run();
+    let record = run.exits(3).record();
+    assert_eq!(record["error"]["blame"], "release", "{run}");
+    let run = managed.pipe("manage -n nobody").run();
+    let record = run.exits(1).record();
+    assert_eq!(record["error"].get("blame"), None, "{run}");
+}
+
+/// Three instances by their pid files alone.
+fn by_pid_files() -> Managed {
+    let managed = managers::exec(Shop::new());
+    managed.source("v1");
+    managed.deploy("v1").run().exits(0);
+    managed
+}
+
+#[test]
+fn a_pid_file_that_is_garbage_stale_or_of_another_program() {
+    let managed = by_pid_files();
+    let before = managed.look();
+    let by_signal = "svc-restart -n --via signal --pidfile $SERVICES/{instance}.pid --signals TERM shop@2";
+    let file = managed.shop().services().dir().join("shop@2.pid");
+    let other = managed.shop().pipe("exec sleep 60").start();
+    let cases = [
+        ("garbage".to_owned(), "holds no process number"),
+        ("-1".to_owned(), "holds no process number"),
+        ("1".to_owned(), "holds no process number"),
+        ("2147483646".to_owned(), "does not run, and a signal cannot start it"),
+        (other.group().to_string(), "is stale"),
+    ];
+    for (text, says) in cases {
+        std::fs::write(&file, &text).expect("write a pid file");
+        // Older than any process of the story.
+        managed.shop().pipe(format!("touch -d '10 years ago' {}", file.display())).run().exits(0);
+        refused(&managed.pipe(by_signal).run(), "restart.manager", says);
+    }
+    std::fs::remove_file(&file).expect("remove the pid file");
+    std::os::unix::fs::symlink("/dev/zero", &file).expect("link in place of the pid file");
+    refused(&managed.pipe(by_signal).run(), "restart.manager", "no regular file");
+    std::fs::remove_file(&file).expect("remove the link");
+    std::fs::write(&file, before[1].pid.to_string()).expect("write the pid file");
+    assert_eq!(managed.look(), before, "nobody was touched");
+}
+
+/// The command of the restart claims a new process, but the old one answers still: whose answer it is tells.
+#[test]
+fn an_old_process_that_keeps_the_port() {
+    let shop = Shop::new();
+    shop.source("v1");
+    let first = restart_of("shop@1") + "release-mk --root $ROOT --from v1 | release-switch | restart";
+    shop.pipe(first).run().exits(0);
+    shop.source("v2");
+    let script = "release-mk --root $ROOT --from v2 | release-switch | svc-restart --via exec shop@1 \
+         --command restart='sleep 20 >/dev/null 2>&1 & echo $! >fresh.pid' --pidfile fresh.pid --stable 0s \
+         --gate 'svc-health http://127.0.0.1:${PORTS}1/ --wait 300ms --expect-release' | release-switch --undo";
+    let run = shop.pipe(script).run();
+    let record = run.exits(3).record();
+    assert!(run.stderr.contains("answers, and runs from release"), "{run}");
+    assert!(shop.is_bad(record.id()), "{run}");
+    assert_eq!(shop.services().version(1).as_deref(), Some("v1"), "{run}");
+}
+
+#[test]
+fn names_with_shell_characters_are_refused_under_every_manager() {
+    let shop = Shop::new();
+    let managers = [
+        "--via systemd",
+        "--via supervisor",
+        "--via upstart",
+        "--via upstart --instance-key N",
+        "--via compose",
+        "--via signal --pidfile {i}.pid --signals HUP",
+        "--via exec --command restart='touch {instance}'",
+    ];
+    for via in managers {
+        for name in [
+            "a;touch x",
+            "$(touch x)",
+            "`touch x`",
+            "a b",
+            "a|b",
+            "a&b",
+            "a>b",
+            "a\nb",
+            "a'b",
+            "a\"b",
+            "-a",
+            "../a",
+            "a/b",
+            "a*",
+            "a\\b",
+            "a\u{202e}b",
+            "",
+        ] {
+            let run = shop.pipe(format!("svc-restart -n {via} \"$NAME\" </dev/null")).env("NAME", name).run();
+            run.exits(2).prints_nothing();
+            assert!(!run.stderr.contains('\u{202e}'), "{run}");
+        }
+    }
+    for wrong in ["--via upstart --instance-key 'N;x'", "--via compose --project '$(x)'", "--via systemd --as 'a;b'"] {
+        shop.pipe(format!("svc-restart -n {wrong} shop")).run().exits(2).prints_nothing();
+    }
+    assert!(!shop.path().join("x").exists());
+}
