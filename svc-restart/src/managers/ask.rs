@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use process::command::{Ended, Outcome, Spec};
+use record::Failure;
 
-use super::{refused, timed_out};
+use super::{mute, refused, timed_out};
 
 /// How long a question may take that changes nothing.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -13,17 +14,17 @@ const KEPT: usize = 1 << 20;
 
 /// Asks a manager something that changes nothing; whatever it exits with is an answer.
 pub(super) fn question(label: &str, argv: &[String]) -> Result<Ended> {
-    run(label, argv, Instant::now() + QUESTION)
+    run(label, argv, Instant::now() + QUESTION, mute)
 }
 
 /// Has a manager do something until `deadline`; whatever it exits with is an answer.
 ///
 /// It is not interrupted: the step in hand is finished.
 pub(super) fn order(label: &str, argv: &[String], deadline: Instant) -> Result<Ended> {
-    run(label, argv, deadline)
+    run(label, argv, deadline, timed_out)
 }
 
-fn run(label: &str, argv: &[String], deadline: Instant) -> Result<Ended> {
+fn run(label: &str, argv: &[String], deadline: Instant, late: fn(String) -> Failure) -> Result<Ended> {
     let limit = deadline.saturating_duration_since(Instant::now());
     // Managers may start what outlives the pipe; it must not keep the deploy's lock.
     let ended = Spec::program(label, argv).captured(KEPT).time_limit(limit).without_deploy_fd().run(None)?;
@@ -32,7 +33,7 @@ fn run(label: &str, argv: &[String], deadline: Instant) -> Result<Ended> {
             let program = argv.first().map_or("the manager", String::as_str);
             bail!(refused(format!("{label}: {program} was not found")).hint("is it installed and in PATH?"))
         }
-        Outcome::TimedOut(_) => bail!(timed_out(format!("{label} did not end within {}", readable(limit)))),
+        Outcome::TimedOut(_) => bail!(late(format!("{label} did not end within {}", readable(limit)))),
         _ => Ok(ended),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use record::{Exit, Failure};
 
-use super::super::{refused, timed_out};
+use super::super::{mute, refused, timed_out};
 
 /// The most an answer may be.
 const LARGEST: u64 = 4 << 20;
@@ -89,10 +89,11 @@ impl Client {
         );
         let left = || Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
         stream.set_write_timeout(left())?;
-        stream
-            .write_all(head.as_bytes())
-            .and_then(|()| stream.write_all(body.as_bytes()))
-            .with_context(|| format!("ask supervisord at {socket}"))?;
+        match stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())) {
+            // What closes the socket early may have said why.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.context(refused(format!("ask supervisord at {socket}")))?,
+        }
         let mut answer = Vec::new();
         let mut buffer = [0; 16 << 10];
         loop {
@@ -102,18 +103,27 @@ impl Client {
                 Ok(n) => answer.extend_from_slice(&buffer[..n]),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                    bail!(timed_out(format!("{method} of supervisord did not answer in time")))
+                    bail!(self.late(method))
                 }
-                Err(e) => return Err(e).with_context(|| format!("read supervisord's answer at {socket}")),
+                Err(e) => return Err(e).context(refused(format!("read supervisord's answer at {socket}"))),
             }
             if answer.len() as u64 > LARGEST {
                 bail!(refused(format!("supervisord at {socket} answers without end")));
             }
             if Instant::now() >= deadline {
-                bail!(timed_out(format!("{method} of supervisord did not answer in time")));
+                bail!(self.late(method));
             }
         }
-        understand(&String::from_utf8_lossy(&answer)).with_context(|| format!("understand supervisord at {socket}"))
+        // A refusal of its own keeps its code.
+        understand(&String::from_utf8_lossy(&answer)).map_err(|error| match error.is::<Failure>() {
+            true => error.context(format!("understand supervisord at {socket}")),
+            false => error.context(refused(format!("understand supervisord at {socket}"))),
+        })
+    }
+
+    fn late(&self, method: &str) -> Failure {
+        let message = format!("supervisord at {} did not answer {method} in time", self.socket.display());
+        if method.starts_with("supervisor.get") { mute(message) } else { timed_out(message) }
     }
 }
 
