@@ -14,6 +14,7 @@ use crate::instance::Instance;
 use crate::managers::Act;
 use crate::managers::exec::Verb;
 use crate::request::{Hold, Mode, Order, Request};
+use crate::require;
 use crate::sequence::Sequence;
 use crate::template::Template;
 use crate::wanted::{Via, Wanted};
@@ -271,8 +272,9 @@ fn check(request: &Request) -> Result<(), String> {
             template.fill(Some(name)).map_err(|why| format!("{option}: {why}"))?;
         }
     }
-    for target in &request.order.require {
-        let target: Template = target.parse().map_err(|why| format!("--require {why}"))?;
+    for text in &request.order.require {
+        let target: Template = text.parse().map_err(|why| format!("--require {why}"))?;
+        require::check(text).map_err(|why| format!("--require {why}"))?;
         target.fill(None).map_err(|why| format!("--require is asked once, before anything is touched: {why}"))?;
     }
     Ok(())
