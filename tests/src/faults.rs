@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 pub use operation::Operation;
+pub use sweep::CHANGING;
 
 use crate::checker::Violation;
 use crate::skip;

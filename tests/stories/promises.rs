@@ -155,6 +155,28 @@ fn i12_of_two_makers_one_wins_and_switches_have_one_order() {
     held_at_every_call("I12", ALL);
 }
 
+/// The same without locks, which strace makes succeed without asking the kernel: it must be noticed.
+#[test]
+fn i12_is_seen_to_break_without_locks() {
+    if !skip::succeeds(&["strace", "-qq", "-o", "/dev/null", "-e", "trace=flock", "true"]) {
+        skip!("strace cannot trace here");
+    }
+    for _ in 0..20 {
+        let shop = Shop::in_memory();
+        let ids: Vec<_> = (1..4).map(|n| shop.deploy_well(&format!("v{n}"))).collect();
+        let checker = Checker::of(&shop.root());
+        let unlocked = "strace -f -qq -o /dev/null -e trace=flock -e inject=flock:retval=0";
+        let switches = ids.iter().cycle().take(9);
+        let switches =
+            switches.map(|id| format!("{unlocked} release-switch -q --root $ROOT --to {id} >/dev/null 2>&1 &\n"));
+        shop.pipe(format!("{}wait", switches.collect::<String>())).run();
+        if !checker.violations().is_empty() {
+            return;
+        }
+    }
+    panic!("nine switches at once without locks, twenty times, and nothing is wrong");
+}
+
 #[test]
 fn i13_a_restart_has_never_more_than_a_batch_down_and_says_what_is_where_when_it_is_killed() {
     let count = "n=0; for i in 1 2 3 4; do shop-manager status shop@$i >/dev/null || n=$((n+1)); done; echo $n >>down";

@@ -9,7 +9,7 @@ use crate::checker::Checker;
 use crate::{Run, Shop};
 
 /// Calls that change a file system or make a change durable. The others only read, wait or compute.
-const CHANGING: [&str; 21] = [
+pub const CHANGING: [&str; 21] = [
     "mkdirat",
     "write",
     "pwrite64",
