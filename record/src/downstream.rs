@@ -58,17 +58,17 @@ fn is_pipe(fd: BorrowedFd<'_>) -> bool {
 /// Whether a process above this one holds the reading end: a command substitution, or a program that captures us.
 fn an_ancestor_reads(stdout: BorrowedFd<'_>) -> bool {
     let Ok(pipe) = fstat(stdout) else { return false };
-    let mut pid = nix::unistd::getppid().as_raw();
-    for _ in 0..8 {
-        if pid <= 1 {
-            return false;
-        }
-        if reads(pid, (pipe.st_dev, pipe.st_ino)) {
-            return true;
-        }
-        pid = parent_of(pid).unwrap_or(0);
-    }
-    false
+    ancestors().take(8).any(|pid| reads(pid, (pipe.st_dev, pipe.st_ino)))
+}
+
+/// Whether this process is one of those above us.
+pub(crate) fn is_an_ancestor(pid: i32) -> bool {
+    ancestors().take(64).any(|ancestor| ancestor == pid)
+}
+
+fn ancestors() -> impl Iterator<Item = i32> {
+    let parent = Some(nix::unistd::getppid().as_raw());
+    std::iter::successors(parent, |pid| parent_of(*pid)).take_while(|pid| *pid > 1)
 }
 
 fn reads(pid: i32, pipe: (u64, u64)) -> bool {

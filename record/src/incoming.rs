@@ -51,7 +51,14 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
             "the record on stdin leaves no room for this stage's entry within 1 MiB"
         ));
     }
-    let mut record = if bytes.is_empty() { died(role, options, began)? } else { json::parse(&bytes)? };
+    let mut record = match json::parse(&bytes) {
+        _ if bytes.is_empty() => died(role, options, began)?,
+        // Killed in the middle of its record: as dead as one that wrote nothing.
+        Err(refusal) if role == Role::Undoes && !bytes.ends_with(b"\n") => {
+            died(role, options, began).map_err(|_| refusal)?
+        }
+        parsed => parsed?,
+    };
     if role == Role::Undoes && knows_nothing_before(&record) {
         record = continued(options, record, began)?;
     }

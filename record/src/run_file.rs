@@ -6,7 +6,7 @@
 use dir::Dir;
 use serde_json::Value;
 
-use crate::{Record, RootDir, clock, json};
+use crate::{Record, RootDir, clock, downstream, json};
 
 /// `run.json` of one root.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct RunFile {
 const NAME: &str = "run.json";
 const SETTLED: &str = "settled";
 const WRITTEN: &str = "written_us";
+const WRITER: &str = "writer_pid";
 
 impl RunFile {
     /// The file of this root, whether it is there or not.
@@ -33,16 +34,20 @@ impl RunFile {
         }
     }
 
-    /// Replaces it, unless it holds another pipe that waits for a person and that this one does not overtake. Says
-    /// whether it did.
+    /// Replaces it, unless it holds another pipe that waits for a person and that this one does not overtake, or the
+    /// very stage whose gate or hook runs this tool. Says whether it did.
     pub(crate) fn write(&self, record: &Record, overtakes: Overtakes) -> anyhow::Result<bool> {
         let former = self.read()?;
+        if former.as_ref().is_some_and(|former| former.pipe != record.pipe && encloses_us(former)) {
+            return Ok(false);
+        }
         let is_held = former.as_ref().is_some_and(|former| former.held);
         if is_held && overtakes == Overtakes::Nobody && former.is_some_and(|former| former.pipe != record.pipe) {
             return Ok(false);
         }
         let mut noted = record.clone();
         noted.rest.insert(WRITTEN.into(), clock::monotonic_us().into());
+        noted.rest.insert(WRITER.into(), std::process::id().into());
         let mut bytes = serde_json::to_vec(&noted)?;
         bytes.push(b'\n');
         // What replaces a hold must be as durable as the hold was: else a power cut would bring that one back.
@@ -66,6 +71,13 @@ impl RunFile {
     }
 }
 
+/// Whether the stage that wrote this is at work still and a process above this one.
+fn encloses_us(record: &Record) -> bool {
+    let is_running = record.stages.last().is_some_and(|stage| stage.running);
+    let writer = record.rest.get(WRITER).and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok());
+    is_running && writer.is_some_and(downstream::is_an_ancestor)
+}
+
 /// Whether a pipe may replace the record of another one that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overtakes {
@@ -78,6 +90,7 @@ pub(crate) enum Overtakes {
 /// Whether this record was written since `instant` (in microseconds of the monotonic clock): every stage of a pipe
 /// starts before the first of them writes, so what was written before a stage began is an earlier pipe's.
 pub(crate) fn is_written_since(record: &mut Record, instant: u64) -> bool {
+    record.rest.remove(WRITER);
     record.rest.remove(WRITTEN).and_then(|at| at.as_u64()).is_some_and(|at| at >= instant)
 }
 

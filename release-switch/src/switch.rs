@@ -53,7 +53,8 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
             pipe.begin_effect()?;
             let author = Author::of(pipe, reason.map(str::to_owned));
             if let Some(condemned) = &plan.condemned
-                && let Some(manifest) = read::whole(&root, condemned)?
+                // A release whose manifest cannot be read is left all the same.
+                && let Ok(Some(manifest)) = read::whole(&root, condemned)
             {
                 // Before the link: killed in between, a second rollback must not come back to this one.
                 history::bad(&lock, author.verdict(&link, &manifest))?;

@@ -92,7 +92,8 @@ fn condemned(pipe: &Pipe, root: &Root, history: &History, switched: bool) -> any
     let Some(id) = record.release.as_ref().and_then(|release| ReleaseId::new(release.id.as_str()).ok()) else {
         return Ok(None);
     };
-    let Some(manifest) = read::whole(root, &id)? else { return Ok(None) };
+    // The link goes back even from a release whose manifest cannot be read.
+    let Ok(Some(manifest)) = read::whole(root, &id) else { return Ok(None) };
     Ok(match history.verdict(manifest.seq) {
         Verdict::Bad => None,
         Verdict::Good if !switched => None,

@@ -114,8 +114,27 @@ impl Root {
     }
 }
 
+/// A root within another one's releases would change them, and nobody keeps a service in `/`.
+fn refuse_place(path: &Path) -> anyhow::Result<()> {
+    let real = std::fs::canonicalize(path)
+        .or_else(|_| std::fs::canonicalize(path.parent().unwrap_or(path)))
+        .unwrap_or_else(|_| path.to_path_buf());
+    if real == Path::new("/") && path.parent().is_none() {
+        bail!(Failure::new(Exit::Unsafe, "root.place", "/ is no place for a root").hint("name a directory of its own"));
+    }
+    // A root that is one already was let pass when it was made.
+    let outer =
+        real.ancestors().skip(usize::from(path.join(".cutover").is_dir())).find(|dir| dir.join(".cutover").is_dir());
+    if let Some(outer) = outer {
+        let message = format!("{} lies within the root {}", path.display(), outer.display());
+        bail!(Failure::new(Exit::Unsafe, "root.place", message).hint("name a directory of its own"));
+    }
+    Ok(())
+}
+
 fn make_root(path: &Path) -> anyhow::Result<bool> {
     let path = std::path::absolute(path).with_context(|| format!("make {} absolute", path.display()))?;
+    refuse_place(&path)?;
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
     let parent_path = parent;
     let parent = match Dir::open(parent) {

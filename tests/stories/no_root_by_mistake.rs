@@ -39,3 +39,33 @@ fn an_edited_history_leads_no_link_out_of_its_release() {
     let target = std::fs::read_link(shop.root().join("current")).expect("a link");
     assert!(!target.to_string_lossy().contains(".."), "{run}");
 }
+
+#[test]
+fn no_root_is_made_within_another_one_nor_of_the_whole_machine() {
+    let shop = Shop::new();
+    shop.deploy_well("v1");
+    shop.source("v2");
+    for place in ["$ROOT/current", "$ROOT/releases/new", "$ROOT/shared/x", "/"] {
+        let run = shop.pipe(format!("release-mk --root {place} --from v2")).run();
+        assert_ne!(run.status, 0, "{place}: {run}");
+        assert!(!std::path::Path::new("/.cutover").exists(), "{place}: {run}");
+    }
+    shop.pipe("release-ls --verify $ROOT").run().exits(0);
+    shop.deploy_well("v3");
+}
+
+/// A gate may call the tools again; what it does must not hide from an undo what its own stage was doing.
+#[test]
+fn a_gate_that_deploys_something_itself_does_not_hide_the_stage_that_runs_it() {
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    shop.source("v2");
+    let script = stories::services::restart_of("shop@1")
+        + "release-mk -q --root $ROOT --from v2 | release-switch -q | \
+           svc-restart --via exec x --command restart=true --gate 'svc-restart -n -q --root $ROOT --via exec y --command restart=true; kill -9 $PPID' | \
+           release-switch --undo";
+    let file = shop.path().join("deploy");
+    std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("write the script");
+    let run = shop.pipe("release-lock --root $ROOT -- sh ./deploy").run();
+    assert_eq!(shop.current(), Some(v1), "{run}");
+}
