@@ -32,7 +32,8 @@ const NOTES: &str = "\
 In commands and in --pidfile {instance} is the name (shop@1) and {i} its part after the @ (1); there and in names \
 {idle}, {live}, {idle.port}, {release} and the like are what the record says. Gates and hooks also get CUTOVER_ROOT, \
 CUTOVER_RELEASE, CUTOVER_RELEASE_PATH and CUTOVER_INSTANCE, and --after also CUTOVER_OUTCOME: restarted, reloaded, \
-started, stopped, untouched, or failed for what does not serve or was not let pass.
+started, stopped, untouched, or failed for what does not serve or was not let pass. A gate runs once for each \
+instance if its text has {instance}, {i} or CUTOVER_INSTANCE; any other runs once for each batch, without that variable.
 
 A gate that exits with 3 says that the release is unhealthy; anything else but 0 is a failure that blames no \
 release. What is stopped is started. The first failure ends the run; the record says which instances are done, \
@@ -40,6 +41,9 @@ failed and untouched.
 
 With --via exec a restart is the command restart=, or else stop= and then start=. Commands run in the directory and \
 the environment of svc-restart, with /dev/null as stdin.
+
+--hold leaves a record: go on with --promote FILE, with the same --gate, and the stages that end the pipe behind it; \
+go back with svc-restart --abort FILE | release-switch --undo | svc-restart --undo ... as in the pipe.
 
 Exit status: 0 done; 1 failed; 2 usage; 3 the release's own no; 5 an undo failed; 6 held; 66 stdin is empty; \
 75 locked or superseded; 128+n interrupted. To run alone add -n.";
@@ -110,7 +114,7 @@ struct Arguments {
     gate: Option<Template>,
 
     /// How long a gate may take
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m", requires = "gate")]
     gate_timeout: Duration,
 
     /// A command before each instance: out of the balancer; if it fails the instance is not touched
@@ -189,12 +193,20 @@ struct Prefix(Vec<String>);
 /// Reads the command line; a wrong one ends the process with 2 here.
 pub(crate) fn request() -> (Request, Options) {
     let arguments: Arguments = record::command_line();
+    if let Some(verb) = given_twice(&arguments.commands) {
+        record::wrong_command_line::<Arguments>(&format!("--command {}= is given twice", verb.word()));
+    }
     let options = arguments.options.clone();
     let request = convert(arguments);
     match check(&request) {
         Ok(()) => (request, options),
         Err(message) => record::wrong_command_line::<Arguments>(&message),
     }
+}
+
+fn given_twice(commands: &[(Verb, Template)]) -> Option<Verb> {
+    let again = |at: usize| commands[..at].iter().any(|(verb, _)| *verb == commands[at].0);
+    (0..commands.len()).find(|at| again(*at)).map(|at| commands[at].0)
 }
 
 /// Whether the call reads a record.
@@ -315,5 +327,22 @@ fn word(text: &str) -> Result<String, String> {
     match text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(legal) {
         true => Ok(text.to_owned()),
         false => Err("has letters, digits, _ . and - only".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_would_be_ignored_are_refused() {
+        let parse = |more: &[&str]| {
+            let words = ["svc-restart", "-n", "--via", "exec", "a", "--command", "restart=a"];
+            Arguments::try_parse_from(words.iter().chain(more))
+        };
+        assert!(parse(&["--gate-timeout", "5s"]).is_err());
+        assert!(parse(&["--gate-timeout", "5s", "--gate", "true"]).is_ok());
+        assert_eq!(given_twice(&parse(&["--command", "restart=b"]).unwrap().commands), Some(Verb::Restart));
+        assert_eq!(given_twice(&parse(&["--command", "start=b"]).unwrap().commands), None);
     }
 }

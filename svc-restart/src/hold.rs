@@ -76,7 +76,7 @@ pub(crate) fn abort(pipe: &mut Pipe, file: &Path) -> Result<()> {
     pipe.begin_effect()?;
     bail!(
         Failure::new(Exit::Failed, "held.aborted", "the held run was given up")
-            .hint("the undo stages behind take it back")
+            .hint("the undo stages behind take it back: … --abort FILE | release-switch --undo | svc-restart --undo …")
     )
 }
 

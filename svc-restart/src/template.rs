@@ -5,6 +5,7 @@
 use std::str::FromStr;
 
 use anyhow::Result;
+use record::placeholders::PLACEHOLDERS;
 use record::{Record, placeholders};
 
 use crate::instance::Instance;
@@ -69,6 +70,12 @@ impl FromStr for Template {
         if text.contains('\0') {
             return Err("contains a NUL".into());
         }
+        if let Some(word) = misspelt(text) {
+            return Err(format!(
+                "has {{{word}}}, which is no placeholder: {{instance}}, {{i}} and {}",
+                PLACEHOLDERS.join(", ")
+            ));
+        }
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -100,6 +107,40 @@ impl FromStr for Template {
     }
 }
 
+/// A word in braces that is meant as a placeholder and is none: `{instnace}`, `{idle.prot}`. What could as well be
+/// the shell's or awk's (`{print}`, `${idle}`, `{a,b}`) is left to them.
+fn misspelt(text: &str) -> Option<&str> {
+    let ours = |word: &str| {
+        let braced = format!("{{{word}}}");
+        ["{instance}", "{i}"].contains(&braced.as_str()) || PLACEHOLDERS.contains(&braced.as_str())
+    };
+    let meant = |word: &str| {
+        let (first, member) = word.split_once('.').map_or((word, false), |(first, _)| (first, true));
+        member && ["idle", "live", "release", "instance"].contains(&first)
+            || ["instance", "release", "idle", "live"].iter().any(|name| are_near(first, name))
+    };
+    text.match_indices('{').find_map(|(at, _)| {
+        let (word, _) = text[at + 1..].split_once('}')?;
+        let plain = word.chars().all(|c| c.is_ascii_lowercase() || c == '.');
+        (plain && !text[..at].ends_with('$') && !ours(word) && meant(word)).then_some(word)
+    })
+}
+
+/// Whether two words have the same letters in another order or, if they are long, one letter more or less.
+fn are_near(word: &str, name: &str) -> bool {
+    let sorted = |word: &str| {
+        let mut letters: Vec<char> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let without_one = |long: &str, short: &str| {
+        long.len() == short.len() + 1
+            && (0..long.len()).any(|at| format!("{}{}", &long[..at], &long[at + 1..]) == short)
+    };
+    word != name
+        && (sorted(word) == sorted(name) || name.len() > 5 && (without_one(word, name) || without_one(name, word)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +161,16 @@ mod tests {
             ("é{i}é", "shop@1", "é1é"),
         ] {
             assert_eq!(fill(text, instance).as_deref(), Ok(filled), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_placeholder_is_refused_and_the_shells_words_are_not() {
+        for text in ["x {instnace}", "{instace}", "{instances}", "{ilde}", "{idle.prot}", "{release.id}", "{relase}"] {
+            assert!(text.parse::<Template>().is_err(), "{text}");
+        }
+        for text in ["awk {print}", "${instnace}", "{foo}", "{a,b}", "{line}", "{}", "{idle.port} {release.path} {i}"] {
+            assert!(text.parse::<Template>().is_ok(), "{text}");
         }
     }
 

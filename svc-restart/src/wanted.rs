@@ -114,7 +114,7 @@ impl Wanted {
         if via == Via::Exec {
             self.exec()
                 .check(self.act())
-                .map_err(|missing| format!("--via exec needs a command for it: --command '{missing}=COMMAND'"))?;
+                .map_err(|missing| format!("--via exec needs a command for it: --command with {missing}"))?;
         }
         let shared = self.pidfile.as_ref().is_some_and(|pidfile| !pidfile.has_placeholder());
         if shared && names.len() > 1 {

@@ -40,6 +40,19 @@ pub(crate) enum Verb {
     Status,
 }
 
+impl Verb {
+    /// The word for it on the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Status => "status",
+        }
+    }
+}
+
 impl From<Act> for Verb {
     fn from(act: Act) -> Self {
         match act {
@@ -55,9 +68,17 @@ impl From<Act> for Verb {
 const STATUS: Duration = Duration::from_secs(20);
 
 impl Exec {
-    /// The word of the command that is missing for an act, if one is.
+    /// The commands that are missing for an act, in words, if any are.
     pub(crate) fn check(&self, act: Act) -> Result<(), &'static str> {
-        self.commands_for(act).map(drop).map_err(|_| act.word())
+        let has = |verb| self.commands.contains_key(&verb);
+        self.commands_for(act).map(drop).map_err(|_| match act {
+            Act::Restart if has(Verb::Start) => "stop= (or restart=)",
+            Act::Restart if has(Verb::Stop) => "start= (or restart=)",
+            Act::Restart => "restart=, or stop= and start=",
+            Act::Start => "start= (or restart=)",
+            Act::Reload => "reload=",
+            Act::Stop => "stop=",
+        })
     }
 
     /// The commands an act takes: a restart may be a stop and a start, and a start may be a restart.
@@ -198,5 +219,28 @@ impl Manager for Exec {
     fn settling(&self, _instance: &Instance) -> Duration {
         let knows = self.pidfile.is_some() || self.commands.contains_key(&Verb::Status);
         if knows { SETTLING } else { Duration::ZERO }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_for_an_act_is_named() {
+        use Verb::{Restart, Start, Stop};
+        for (given, act, missing) in [
+            (&[][..], Act::Restart, Err("restart=, or stop= and start=")),
+            (&[Start], Act::Restart, Err("stop= (or restart=)")),
+            (&[Stop], Act::Restart, Err("start= (or restart=)")),
+            (&[Stop, Start], Act::Restart, Ok(())),
+            (&[Restart], Act::Restart, Ok(())),
+            (&[Restart], Act::Start, Ok(())),
+            (&[Restart], Act::Stop, Err("stop=")),
+        ] {
+            let commands = given.iter().map(|verb| (*verb, "true".parse().unwrap())).collect();
+            let exec = Exec { commands, pidfile: None, prefix: Vec::new() };
+            assert_eq!(exec.check(act), missing, "{given:?} for {act:?}");
+        }
     }
 }
