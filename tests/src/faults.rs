@@ -13,6 +13,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
 
 pub use operation::Operation;
 pub use sweep::CHANGING;
@@ -109,7 +110,15 @@ fn all_units() -> Vec<(Operation, Outcome)> {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some((operation, fault)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let started = Instant::now();
                     let outcome = sweep::sweep(*operation, *fault);
+                    if Tier::asked() != Tier::Quick {
+                        let (faults, broken) = (outcome.points.get("I1").unwrap_or(&0), outcome.violations.len());
+                        let took = started.elapsed().as_secs();
+                        skip::measured(&format!(
+                            "{operation:?} with {fault:?}: {faults} faults, {broken} violations, {took} s"
+                        ));
+                    }
                     done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((*operation, outcome));
                 }
             });
