@@ -7,7 +7,7 @@ prefix  ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install uninstall test faults faults-long check demo setup clean
+.PHONY: help build release install uninstall test faults faults-long check recipes demo setup clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ faults-long: ## the same with every fault and a long storm; about an hour
 
 check: ## what CI checks: format, lints, docs, dependencies
 	@scripts/check
+
+recipes: ## try every recipe with real parts under load; a line each
+	@scripts/try-recipes
 
 demo: ## deploy a real service for real; FROM=DIR deploys your own directory
 	@FROM='$(FROM)' scripts/demo

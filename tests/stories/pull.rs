@@ -5,6 +5,7 @@ use std::fs;
 use stories::real::systemd::Systemd;
 use stories::{Pipe, Run, Shop, binaries, skip};
 
+use crate::blue_green::lost_nothing;
 use crate::real_systemd_boots::shop_unit;
 
 struct Mirror {
@@ -14,15 +15,35 @@ struct Mirror {
 
 impl Mirror {
     fn new() -> Result<Self, String> {
-        if !skip::has("git") {
-            return Err("git is not installed".into());
+        for program in ["git", "make", "haproxy", "socat", "curl"] {
+            if !skip::has(program) {
+                return Err(format!("{program} is not installed"));
+            }
         }
         let shop = Shop::new();
-        let systemd = Systemd::boot(&shop, &[("mirror@.service", &shop_unit(&shop))])?;
+        let units = [("mirror@.service", shop_unit(&shop)), ("haproxy.service", balancer(&shop))];
+        let systemd = Systemd::boot(&shop, &units.each_ref().map(|(name, text)| (*name, text.as_str())))?;
         let mirror = Self { systemd, shop };
         mirror.shop.pipe("git init -q -b main repository").run().exits(0);
         mirror.commit("v1", "ok");
         Ok(mirror)
+    }
+
+    /// Behind HAProxy, out of which each backend is taken before its restart.
+    fn pull_under_load(&self, old: &str, new: &str) -> (Run, String) {
+        let stop = self.shop.path().join("stop");
+        let client = format!("shop-client {} {} {old} {new}", self.shop.services().port(4), stop.display());
+        let running = self.systemd.pipe(&self.shop, client).start();
+        running.pids_of("shop-client");
+        let run = self
+            .script("RECIPES/pull")
+            .env("BALANCE", binaries::workspace().join("scripts/recipes/rolling").display().to_string())
+            .env("BALANCER", self.shop.path().join("admin.sock").display().to_string())
+            .run();
+        fs::write(&stop, "").expect("stop the client");
+        let seen = running.wait().exits(0).stdout.clone();
+        fs::remove_file(stop).expect("forget the stop");
+        (run, seen)
     }
 
     fn commit(&self, version: &str, mode: &str) {
@@ -53,6 +74,42 @@ impl Mirror {
     fn pids(&self) -> [String; 2] {
         ["mirror@1", "mirror@2"].map(|unit| self.systemd.main_pid(&self.shop, unit))
     }
+}
+
+/// HAProxy's unit, with the two backends as servers 1 and 2 and the shop's fourth port for clients.
+fn balancer(shop: &Shop) -> String {
+    let server = |i| format!("  server {i} 127.0.0.1:{} check inter 50ms\n", shop.services().port(i));
+    let config = format!(
+        "global\n  stats socket {0}/admin.sock level admin mode 600\ndefaults\n  mode http\n  timeout connect 2s\n  \
+         timeout client 10s\n  timeout server 10s\nlisten web\n  bind 127.0.0.1:{1}\n{2}",
+        shop.path().display(),
+        shop.services().port(4),
+        [1, 2].map(server).concat()
+    );
+    let file = shop.path().join("haproxy.cfg");
+    fs::write(&file, config).expect("write haproxy's configuration");
+    format!("[Service]\nType=exec\nExecStart=/usr/sbin/haproxy -db -f {}\n", file.display())
+}
+
+#[test]
+fn behind_a_balancer_no_request_is_lost_while_what_is_new_comes_live() {
+    let mirror = match Mirror::new() {
+        Ok(mirror) => mirror,
+        Err(why) => skip!("{why}"),
+    };
+    mirror.pull().exits(0);
+    let up = "systemctl start haproxy && until curl -sf http://127.0.0.1:$PORT/ >up; do sleep 0.05; done";
+    mirror.script(up).env("PORT", mirror.shop.services().port(4).to_string()).run().exits(0);
+    mirror.commit("v2", "ok");
+    let (run, seen) = mirror.pull_under_load("v1", "v2");
+    run.exits(0);
+    lost_nothing("pull", &seen);
+    assert!(seen.contains("v1 true v2 true"), "{seen}");
+    mirror.commit("v3", "500");
+    let (run, seen) = mirror.pull_under_load("v2", "v3");
+    run.exits(3);
+    lost_nothing("pull with a bad version", &seen);
+    assert!(seen.contains("v2 true v3 false"), "{seen}");
 }
 
 #[test]
