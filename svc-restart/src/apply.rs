@@ -67,7 +67,7 @@ impl Run<'_> {
                 break;
             }
             begun.extend(group);
-            failure = self.take_group(group, &mut risen)?;
+            failure = self.take_group(group, &mut risen).unwrap_or_else(Some);
             if failure.is_some() {
                 break;
             }
@@ -102,7 +102,11 @@ impl Run<'_> {
             entry.of_stages.clone_from(&step.of_stages);
             entry.reason.clone_from(&step.reason);
         }
-        self.show()?;
+        if let Err(error) = self.show() {
+            // What could not be written down is not begun.
+            group.iter().for_each(|step| self.entry(&step.instance).outcome = RestartOutcome::Untouched);
+            return Err(error);
+        }
         let (service, order, surroundings) = (self.service, self.order, &self.surroundings);
         let take = |step: &Step| take_one(service, order, surroundings, step);
         let taken: Vec<Taken> = match group {
