@@ -37,6 +37,18 @@ fn a_gate_that_fails_exits_3_and_everything_is_as_before() {
 }
 
 #[test]
+fn an_instance_whose_turn_cannot_be_written_down_is_told_as_untouched() {
+    let (shop, ..) = shop_with("ok");
+    let in_the_way = "f=$ROOT/.cutover/run.json; rm -f $f; mkdir -p $f/x";
+    let pids = shop.services().pid(2);
+    let run = shop.pipe(format!("GATE='{in_the_way}'\n{}restart -n --root $ROOT", restart())).run();
+    let record = run.exits(1).record();
+    let outcomes: Vec<_> = (0..2).map(|at| record["stages"][0]["instances"][at]["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["restarted", "untouched"], "{run}");
+    assert_eq!(shop.services().pid(2), pids, "{run}");
+}
+
+#[test]
 fn a_release_that_ends_at_once_is_blamed_and_taken_back() {
     let (shop, v1, pids) = shop_with("exit");
     let run = shop.pipe(deploy("v2")).run();

@@ -67,6 +67,16 @@ fn a_refused_sudo_marks_no_release_bad() {
 }
 
 #[test]
+fn a_mistyped_pid_file_marks_no_release_bad_and_is_named() {
+    let (shop, v1) = shop();
+    let restart = "svc-restart --via exec late@1 --command start=true --command stop=true --pidfile none.{i}.pid";
+    let pipe = format!("release-mk --root $ROOT --from v2 | release-switch | {restart} | release-switch --undo");
+    let run = shop.pipe(pipe).run();
+    run.exits(1).says("none.1.pid");
+    nobody_is_blamed(&shop, &v1, &run);
+}
+
+#[test]
 fn a_manager_that_refuses_marks_no_release_bad() {
     let (shop, v1) = shop();
     shop.services().refuse(2, 7);
