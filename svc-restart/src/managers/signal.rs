@@ -125,13 +125,10 @@ impl Manager for Signals {
         {
             let path = self.path(instance)?;
             let why = if path.exists() { "names no running process" } else { "is not there" };
-            bail!(
-                refused(format!(
-                    "{instance} does not run, and a signal cannot start it: its pid file {} {why}",
-                    path.display()
-                ))
-                .hint("say how it is started: --command 'start=COMMAND'")
-            );
+            bail!(refused(format!("{instance} does not run, and a signal cannot start it")).hint(format!(
+                "its pid file {} {why}; if that is the right one, say how it is started: --command 'start=COMMAND'",
+                path.display()
+            )));
         }
         Ok(Inspection { states, ..Inspection::default() })
     }
