@@ -180,7 +180,10 @@ fn three_instances_by_commands_of_their_own() {
 #[test]
 fn three_real_gunicorns_that_start_their_own_successors() {
     under(managers::gunicorn(Shop::new()), |managed| {
-        the_whole_story(managed);
+        what_is_stopped_is_started(managed);
+        all_are_restarted_in_order(managed);
+        the_second_one_is_broken(managed, "exit");
+        one_was_stopped_before(managed);
         let before = managed.look();
         let options = managed.options().split(" --command").next().unwrap_or_default();
         for (unknown, why) in [

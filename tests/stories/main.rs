@@ -25,6 +25,7 @@ mod hostile_services;
 mod hostile_state;
 mod interrupts;
 mod managers_that_fail;
+mod no_gate_is_left_behind;
 mod no_request_is_lost;
 mod no_root_by_mistake;
 mod overtaken_holds;
