@@ -73,7 +73,8 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     pidfile: Option<Template>,
 
-    /// For signal: what is sent and waited for, as HUP or USR2,wait-new,WINCH,TERM; durations wait
+    /// For signal: what is sent and waited for, as HUP or USR2,wait-new,WINCH,TERM; durations wait. A stop is TERM, unless
+    /// these signals only end the process
     #[arg(long, value_name = "LIST")]
     signals: Option<Sequence>,
 
