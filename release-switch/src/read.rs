@@ -19,6 +19,13 @@ pub(crate) fn whole(root: &Root, id: &ReleaseId) -> anyhow::Result<Option<Manife
     if has_tree { manifest::read(root, id) } else { Ok(None) }
 }
 
+/// Whether a manifest did not read for a reason that says nothing of the release: the disk or the system did not answer.
+pub(crate) fn may_be_whole(error: &anyhow::Error) -> bool {
+    use nix::errno::Errno::{EISDIR, ELOOP, ENOENT, ENOTDIR};
+    let asked = error.downcast_ref::<dir::Error>();
+    asked.is_some_and(|error| ![EISDIR, ELOOP, ENOENT, ENOTDIR].contains(&error.errno()))
+}
+
 /// The release that is asked for, checked against the disk; in a dry run it need not be there yet.
 pub(crate) fn wish(pipe: &Pipe, root: &Root, switch: &Switch, history: &History) -> anyhow::Result<Wish> {
     let id = match &switch.target {

@@ -1,5 +1,6 @@
 //! A switch from its record to its section: reads, decides, applies.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::bail;
@@ -127,11 +128,26 @@ fn refuse_while_held(pipe: &mut Pipe, asked: &Switch) -> anyhow::Result<()> {
 fn decide(pipe: &Pipe, root: &Root, history: &History, link: &Name, asked: &Switch) -> anyhow::Result<Plan> {
     let wish = read::wish(pipe, root, asked, history)?;
     let now = link::read(root, link)?.link(root, link)?;
-    let present = |id: &ReleaseId, seq: u64| {
-        read::whole(root, id).is_ok_and(|manifest| manifest.is_some_and(|manifest| manifest.seq == seq))
+    let unknown = RefCell::new(None);
+    let present = |id: &ReleaseId, seq: u64| match read::whole(root, id) {
+        Ok(manifest) => manifest.is_some_and(|manifest| manifest.seq == seq),
+        Err(error) => {
+            if read::may_be_whole(&error) {
+                unknown.borrow_mut().get_or_insert(error);
+            }
+            false
+        }
     };
     let situation = Situation { link, now: now.as_ref(), history, present: &present };
-    Ok(plan::plan(&situation, &wish, asked.expect.as_ref())?)
+    let plan = plan::plan(&situation, &wish, asked.expect.as_ref());
+    // A disk that did not answer must not send a rollback further back than asked.
+    match unknown.take() {
+        Some(error) => Err(error.context(
+            Failure::new(Exit::Failed, "switch.unknown", "whether the release to go back to is there cannot be told")
+                .hint("try again, or name a release with --to ID"),
+        )),
+        None => Ok(plan?),
+    }
 }
 
 fn present(root: &Root, id: &ReleaseId) -> anyhow::Result<Manifest> {
