@@ -55,13 +55,16 @@ impl Sequence {
 
     /// Whether the process is ended, for something else to start it anew.
     pub(crate) fn ends_the_old(&self) -> bool {
+        self.ending_signal().is_some()
+    }
+
+    /// The signal that ends the process, if the last one does.
+    pub(crate) fn ending_signal(&self) -> Option<Signal> {
         let last = self.0.iter().rev().find_map(|step| match step {
             Move::Send(signal) => Some(*signal),
             _ => None,
         });
-        last.is_some_and(|signal| {
-            [Signal::TERM, Signal::QUIT, Signal::INT, Signal::KILL, Signal::ABORT].contains(&signal)
-        })
+        last.filter(|signal| [Signal::TERM, Signal::QUIT, Signal::INT, Signal::KILL, Signal::ABORT].contains(signal))
     }
 }
 

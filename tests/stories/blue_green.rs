@@ -169,6 +169,31 @@ fn a_bad_version_leaves_the_old_process_and_the_proxy_as_they_were() {
 }
 
 #[test]
+fn a_deploy_that_is_killed_leaves_a_service_and_the_same_command_repairs_it() {
+    let street = match street() {
+        Ok(street) => street,
+        Err(why) => skip!("{why}"),
+    };
+    street.shop.source("v2");
+    let stop = street.shop.path().join("stop");
+    let client = format!("shop-client {} {} v1 v2", street.shop.services().port(4), stop.display());
+    let client = street.script(&client).start();
+    let deploy = street.script("RECIPES/blue-green v2").start();
+    stories::running::until("the idle slot runs", || street.pid("green") != "0");
+    deploy.signal_all(nix::sys::signal::Signal::SIGKILL);
+    drop(deploy);
+    assert_ne!(street.pid("blue"), "0");
+    let run = street.script("RECIPES/blue-green v2").run();
+    run.exits(0);
+    assert_ne!(street.pid("green"), "0", "{run}");
+    assert_eq!(street.pid("blue"), "0", "{run}");
+    fs::write(&stop, "").expect("stop the client");
+    let seen = client.wait().exits(0).stdout.clone();
+    lost_nothing("blue-green killed and repaired", &seen);
+    assert!(seen.contains("v1 true v2 true"), "{seen}");
+}
+
+#[test]
 fn a_canary_gets_its_share_step_by_step() {
     let street = match street() {
         Ok(street) => street,

@@ -148,6 +148,28 @@ fn what_is_new_comes_live_what_is_bad_is_not_tried_again_and_state_is_never_touc
 }
 
 #[test]
+fn a_pull_that_is_killed_is_finished_by_the_next() {
+    let mirror = match Mirror::new() {
+        Ok(mirror) => mirror,
+        Err(why) => skip!("{why}"),
+    };
+    mirror.pull().exits(0);
+    mirror.commit("v2", "ok");
+    let pids = mirror.pids();
+    let pull = mirror.script("RECIPES/pull").start();
+    stories::running::until("the first backend is restarted", || {
+        let now = mirror.pids();
+        now[0] != pids[0] && now[0] != "0"
+    });
+    pull.signal_all(nix::sys::signal::Signal::SIGKILL);
+    drop(pull);
+    let next = mirror.script("RECIPES/pull").env("LOCK_WAIT", "10s").run();
+    next.exits(0);
+    assert!(mirror.pids().iter().zip(&pids).all(|(now, before)| now != before), "both run what is new: {next}");
+    assert_eq!(mirror.pull().exits(0).record()["changed"], false);
+}
+
+#[test]
 fn make_deploys_tells_goes_back_and_only_destroys_what_is_named() {
     let mirror = match Mirror::new() {
         Ok(mirror) => mirror,

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::Signal;
 use stories::load::Load;
 use stories::running::until;
 use stories::{Pipe, Shop, binaries, skip};
@@ -166,6 +167,29 @@ fn a_bad_release_is_seen_in_the_first_batch_and_the_others_are_never_touched() {
     skip::measured(&format!("rolling with a bad version: {} requests, {} failed", tally.sent, tally.failures()));
     assert_eq!(tally.failures(), 0, "{:?} of {}\n{run}", tally.failed, tally.sent);
     assert!(!tally.saw("v2"));
+}
+
+#[test]
+fn a_roll_that_is_killed_leaves_a_service_and_the_same_command_repairs_it() {
+    let farm = match Farm::new() {
+        Ok(farm) => farm,
+        Err(why) => skip!("{why}"),
+    };
+    farm.commit("v2", "ok");
+    let load = Load::on(farm.shop.services().port(BALANCED));
+    load.for_requests(20);
+    let deploy = farm.script("ROLLING deploy v2").start();
+    until("the second batch is in hand", || farm.versions().iter().filter(|version| *version == "v2").count() > 1);
+    deploy.signal_all(Signal::SIGKILL);
+    drop(deploy);
+    load.for_requests(20);
+    let run = farm.script("ROLLING deploy v2").run();
+    run.exits(0);
+    assert_eq!(farm.versions(), ["v2"; 5], "{run}");
+    load.for_requests(20);
+    let tally = load.stop();
+    skip::measured(&format!("rolling killed and repaired: {} requests, {} failed", tally.sent, tally.failures()));
+    assert_eq!(tally.failures(), 0, "{:?} of {}\n{run}", tally.failed, tally.sent);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
+use nix::sys::signal::Signal;
 use stories::real::systemd::Systemd;
 use stories::{Pipe, Run, Shop, binaries, skip};
 
@@ -154,6 +155,27 @@ fn one_main_process_hands_over_to_the_next_and_back_without_a_lost_request() {
     let run = classroom.run("deploy v3");
     assert_eq!(run.exits(3).record()["error"]["blame"], "release", "{run}");
     assert_eq!(classroom.version(), "v1", "{run}");
+}
+
+#[test]
+fn a_handover_that_is_killed_leaves_a_service_and_the_same_command_repairs_it() {
+    let classroom = match Classroom::new() {
+        Ok(classroom) => classroom,
+        Err(why) => skip!("{why}"),
+    };
+    classroom.settings();
+    classroom.run("deploy v1").exits(0);
+    classroom.commit("v2", "200 OK");
+    let (run, seen) = classroom.under_load(["v1", "v2"], || {
+        let deploy = classroom.as_user(&format!("{} deploy v2", recipe())).start();
+        stories::running::until("both serve", || classroom.version() == "v2");
+        deploy.signal_all(Signal::SIGKILL);
+        drop(deploy);
+        classroom.run("deploy v2")
+    });
+    run.exits(0);
+    assert_eq!(classroom.version(), "v2", "{run}");
+    lost_nothing("unicorn killed and repaired", &seen);
 }
 
 #[test]

@@ -48,6 +48,36 @@ const LOSSES: usize = 12;
 /// How long a successor that is not wanted gets to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// Ends what a killed run left of its handover, or the server refuses another one: a successor that did not
+/// become the only one (gunicorn's `FILE.2`), or a predecessor that was not told to end (unicorn's `FILE.oldbin`).
+pub(super) fn end_leftovers(
+    instance: &Instance,
+    path: &Path,
+    current: &Watched,
+    ending: Signal,
+    deadline: Instant,
+) -> Result<()> {
+    for suffix in ["2", "oldbin"] {
+        let beside = PathBuf::from(format!("{}.{suffix}", path.display()));
+        let Ok(PidFile::Running(identity)) = pidfile::read(&beside) else { continue };
+        let Some(leftover) = Watched::of(identity.pid)?.filter(|found| found.pid() != current.pid()) else { continue };
+        // Workers that were sent away already come back on HUP; until then the leftover's are the only ones.
+        let has_workers = || Ok::<_, anyhow::Error>(children(current.pid())?.iter().any(|pid| *pid != leftover.pid()));
+        if !has_workers()? {
+            current.signal(Signal::HUP)?;
+            while !has_workers()? && Instant::now() < deadline {
+                leftover.wait_end(Instant::now() + POLL, None)?;
+            }
+        }
+        leftover.signal(ending)?;
+        if leftover.wait_end(deadline, None)? != Waited::Ended {
+            let message = format!("process {} of {instance} is left of a handover and does not end", leftover.pid());
+            return Err(timed_out(message).into());
+        }
+    }
+    Ok(())
+}
+
 impl<'h> Handover<'h> {
     /// What there is before the old process is told to start its successor.
     pub(super) fn before(instance: &'h Instance, path: &'h Path, old: &'h Watched) -> Result<Self> {

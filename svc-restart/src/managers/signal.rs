@@ -8,7 +8,7 @@ use process::{Waited, Watched};
 use record::Failure;
 use rustix::process::Signal;
 
-use super::handover::Handover;
+use super::handover::{self, Handover};
 use super::{Act, Condition, Expect, Inspection, Manager, PATIENCE, SETTLING, State, refused, timed_out};
 use crate::instance::Instance;
 use crate::managers::exec::{Exec, Verb};
@@ -47,6 +47,9 @@ impl Signals {
     fn play(&self, instance: &Instance, before: &State, sequence: &Sequence, deadline: Instant) -> Result<()> {
         let old = self.watched(instance, before)?;
         let path = self.path(instance)?;
+        if let Some(ending) = sequence.ending_signal().filter(|_| sequence.hands_over()) {
+            handover::end_leftovers(instance, &path, &old, ending, deadline)?;
+        }
         let handover = Handover::before(instance, &path, &old)?;
         let mut sent = Vec::new();
         let mut new: Option<Watched> = None;
