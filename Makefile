@@ -7,7 +7,7 @@ prefix  ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install uninstall test faults faults-long check recipes demo setup clean
+.PHONY: help build release install uninstall installcheck package package-test test faults faults-long check recipes demo setup clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,15 @@ install: ## build and install into prefix=/usr/local, beneath DESTDIR=
 
 uninstall: ## remove what install put there
 	@prefix='$(prefix)' DESTDIR='$(DESTDIR)' scripts/install --uninstall
+
+installcheck: ## check that what install put there is whole and runs
+	@prefix='$(prefix)' DESTDIR='$(DESTDIR)' scripts/install --check
+
+package: ## a tarball and a .deb with their SHA256SUMS, in target/package
+	@scripts/package
+
+package-test: ## build both twice, compare; install, try and remove the .deb in a clean root (slow)
+	@scripts/package-test
 
 setup: ## install what the tests need, or say what is missing
 	@scripts/setup
