@@ -156,7 +156,7 @@ impl Drop for Running {
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

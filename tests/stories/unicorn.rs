@@ -209,7 +209,8 @@ fn a_boot_starts_it_from_the_link_alone() {
     classroom.settings();
     classroom.run("deploy v1").exits(0);
     let unit = format!(
-        "[Service]\nType=oneshot\nRemainAfterExit=yes\nEnvironment=PATH={}:/usr/bin:/bin CUTOVER_ROOT={} BIND={}\n\
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nRestart=on-failure\nRestartSec=1\n\
+         Environment=PATH={}:/usr/bin:/bin CUTOVER_ROOT={} BIND={}\n\
          ExecStart={} start\n",
         binaries::directory().display(),
         classroom.shop.root().display(),
