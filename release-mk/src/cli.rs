@@ -30,6 +30,9 @@ struct Cli {
     /// Take SOURCE for a git repository, local or at an ssh, https or file URL, and REF for the branch, tag or commit of it
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
+    /// With --ref: fetch the submodules of that commit too; without it their directories stay empty
+    #[arg(long, requires = "reference")]
+    submodules: bool,
     /// Name the release; by default UTC time and number, as 20261121T071000Z-12
     #[arg(long, value_name = "ID")]
     name: Option<ReleaseId>,
@@ -107,6 +110,7 @@ pub(crate) fn request() -> (Request, Options) {
     let request = Request {
         from: cli.from,
         reference: cli.reference,
+        submodules: cli.submodules,
         name: cli.name,
         exclude: cli.exclude,
         steps: cli.step,

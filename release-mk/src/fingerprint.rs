@@ -52,6 +52,9 @@ pub(crate) fn source_digest(content: &Content, request: &Request) -> String {
         }
         Content::Revision(revision) => part("revision", revision.as_bytes()),
     }
+    if request.submodules {
+        part("submodules", b"");
+    }
     for pattern in &request.exclude {
         part("exclude", pattern.as_bytes());
     }
@@ -83,6 +86,7 @@ mod tests {
         let share = |directory| Share { path: "log".into(), directory };
         let requests = [
             request(),
+            Request { submodules: true, ..request() },
             Request { exclude: vec!["a".into()], ..request() },
             Request { exclude: vec!["a".into(), "b".into()], ..request() },
             Request { exclude: vec!["ab".into()], ..request() },

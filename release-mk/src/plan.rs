@@ -19,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) from: PathBuf,
     /// The branch, tag or commit of a git repository.
     pub(crate) reference: Option<String>,
+    /// Whether its submodules are fetched and unpacked too.
+    pub(crate) submodules: bool,
     /// The id that was asked for.
     pub(crate) name: Option<ReleaseId>,
     /// Patterns of what stays behind.
@@ -254,6 +256,7 @@ pub(crate) mod tests {
         Request {
             from: "build".into(),
             reference: None,
+            submodules: false,
             steps: Vec::new(),
             artifact: Vec::new(),
             resume: None,

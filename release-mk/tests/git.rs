@@ -14,8 +14,12 @@ use std::process::Command;
 use site::Site;
 
 fn git(site: &Site, arguments: &[&str]) -> String {
+    git_in(site, "repository", arguments)
+}
+
+fn git_in(site: &Site, repository: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
-    command.arg("-C").arg(site.path("repository")).args(["-c", "user.name=n", "-c", "user.email=e"]).args(arguments);
+    command.arg("-C").arg(site.path(repository)).args(["-c", "user.name=n", "-c", "user.email=e", "-c", "protocol.file.allow=always"]).args(arguments);
     let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -92,4 +96,51 @@ fn neither_hooks_nor_filters_of_a_repository_run() {
     site.mk(&site.path("repository"), &["--ref", "main", "--name", "a"]).expect(0);
     assert!(!site.path("ran").exists(), "something of the repository was run");
     assert_eq!(std::fs::read_to_string(site.path("root/releases/a/stamp")).unwrap(), "$Format:%H$");
+}
+
+#[test]
+fn submodules_are_fetched_at_their_commits_where_they_are_wanted_and_only_then() {
+    let Some(site) = repository() else { return };
+    for (name, content) in [("inner", "inner one\n"), ("library", "library one\n")] {
+        site.write(&format!("{name}/{name}.txt"), content);
+        git_in(&site, name, &["init", "--quiet", "--initial-branch=main"]);
+        git_in(&site, name, &["add", "--all"]);
+        git_in(&site, name, &["commit", "--quiet", "--message=one"]);
+    }
+    git_in(&site, "library", &["submodule", "--quiet", "add", "../inner", "deps/inner"]);
+    git_in(&site, "library", &["commit", "--quiet", "--message=two"]);
+    git(&site, &["submodule", "--quiet", "add", "../library", "vendor/library"]);
+    git(&site, &["commit", "--quiet", "--message=three"]);
+    // What came later is not what the commit names.
+    site.write("library/library.txt", "library two\n");
+    git_in(&site, "library", &["commit", "--quiet", "--all", "--message=three"]);
+    let from = site.path("repository");
+
+    site.mk(&from, &["--ref", "main", "--name", "without"]).expect(0);
+    let empty = site.path("root/releases/without/vendor/library");
+    assert_eq!(std::fs::read_dir(empty).unwrap().count(), 0);
+    site.mk(&from, &["--ref", "main", "--submodules", "--name", "with"]).expect(0);
+    let read = |path: &str| std::fs::read_to_string(site.path("root/releases/with").join(path)).unwrap();
+    assert_eq!(read("vendor/library/library.txt"), "library one\n");
+    assert_eq!(read("vendor/library/deps/inner/inner.txt"), "inner one\n");
+    assert_eq!(read("bin/app"), "one\n");
+    site.sha256sum("with");
+}
+
+#[test]
+fn a_submodule_that_is_no_repository_we_may_read_is_refused_and_names_its_path() {
+    let Some(site) = repository() else { return };
+    let revision = git(&site, &["rev-parse", "HEAD"]);
+    for url in ["ext::sh -c 'touch ran'", "git://localhost/x", "library", "http://localhost/x", "../missing"] {
+        site.write("repository/.gitmodules", format!("[submodule \"a\"]\n\tpath = vendor/a\n\turl = {url}\n"));
+        git(&site, &["add", ".gitmodules"]);
+        git(&site, &["update-index", "--add", "--cacheinfo", &format!("160000,{revision},vendor/a")]);
+        git(&site, &["commit", "--quiet", "--message=submodule"]);
+        let run = site.mk(&site.path("repository"), &["--ref", "main", "--submodules"]).expect(1);
+        let code = run.code();
+        assert!(code == "mk.submodule" || (url == "../missing" && code == "mk.git"), "{url}: {code}");
+    }
+    // Without the option nobody asks what they say.
+    site.mk(&site.path("repository"), &["--ref", "main"]).expect(0);
+    site.mk(&site.path("repository"), &["--submodules"]).expect(2);
 }

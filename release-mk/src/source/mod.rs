@@ -58,7 +58,7 @@ pub(crate) enum Source {
 pub(crate) fn open(request: &Request) -> Result<Source> {
     let given = &request.from;
     if let Some(reference) = &request.reference {
-        return Git::new(given, reference).map(Source::Git);
+        return Git::new(given, reference, request.submodules).map(Source::Git);
     }
     if given.as_os_str() == "-" {
         return stdin();

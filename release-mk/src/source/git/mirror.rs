@@ -12,7 +12,7 @@ use record::{Exit, Failure, Pipe};
 use sha2::{Digest, Sha256};
 use store::listing::hex;
 
-use super::reference::without_user;
+use super::reference::without_secrets;
 use crate::watch;
 
 /// What git prints is kept up to here.
@@ -35,7 +35,7 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
     let name = hex(&Sha256::digest(address))[..32].to_owned();
     let Ok(_lock) = mirrors.lock_file(format!("{name}.lock"), 0o600, pipe.wait())? else {
         bail!(
-            Failure::new(Exit::Busy, "mk.mirror_busy", format!("another build fetches from {}", without_user(address)))
+            Failure::new(Exit::Busy, "mk.mirror_busy", format!("another build fetches from {}", without_secrets(address)))
                 .hint("wait for it, or longer with --lock-wait")
                 .retryable()
         );
@@ -65,7 +65,7 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
                     Failure::new(
                         Exit::Failed,
                         "mk.reference",
-                        format!("{} has no commit '{reference}'", without_user(address))
+                        format!("{} has no commit '{reference}'", without_secrets(address))
                     )
                     .hint("--ref takes a branch, a tag or the id of a commit that one of them contains")
                 ),
@@ -118,7 +118,7 @@ fn is_full_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn run(mirror: &Path, address: &str, arguments: &[&str], pipe: &Pipe) -> Result<String> {
+pub(super) fn run(mirror: &Path, address: &str, arguments: &[&str], pipe: &Pipe) -> Result<String> {
     let ended = start(mirror, arguments, pipe)?;
     if ended.outcome.is_success() {
         return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
@@ -145,7 +145,7 @@ fn failed(address: &str, what: &str, ended: &Ended, pipe: &Pipe) -> anyhow::Erro
     {
         return error;
     }
-    let stderr = String::from_utf8_lossy(&ended.stderr).replace(address, &without_user(address));
+    let stderr = String::from_utf8_lossy(&ended.stderr).replace(address, &without_secrets(address));
     // What went wrong comes with a prefix; what follows is advice.
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let reason = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");
@@ -153,7 +153,7 @@ fn failed(address: &str, what: &str, ended: &Ended, pipe: &Pipe) -> anyhow::Erro
     let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let message = match ended.outcome {
         Outcome::NotFound => "git is not installed".to_owned(),
-        _ => format!("git {what} of {} failed: {}", without_user(address), said),
+        _ => format!("git {what} of {} failed: {}", without_secrets(address), said),
     };
     Failure::new(Exit::Failed, "mk.git", message)
         .hint("check the address, the reference and your access with git ls-remote")

@@ -6,6 +6,7 @@
 pub(crate) mod mirror;
 mod objects;
 mod reference;
+mod submodules;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -16,6 +17,7 @@ use record::{Exit, Failure, Pipe};
 
 use super::archive::unpack::Target;
 pub(crate) use mirror::Commit;
+use submodules::Part;
 
 /// A repository and what is wanted of it.
 #[derive(Debug)]
@@ -24,12 +26,14 @@ pub(crate) struct Git {
     address: String,
     /// The branch, tag or commit that was asked for.
     reference: String,
+    /// Whether the repositories that it names within its tree are fetched too.
+    submodules: bool,
     commit: OnceLock<Commit>,
 }
 
 impl Git {
     /// Checks address and reference. Reads no more than whether a local repository is there.
-    pub(crate) fn new(given: &Path, reference: &str) -> Result<Self> {
+    pub(crate) fn new(given: &Path, reference: &str, submodules: bool) -> Result<Self> {
         reference::check(reference)?;
         let Some(text) = given.to_str() else {
             bail!(Failure::new(Exit::Usage, "usage", "the address of a git repository is UTF-8"));
@@ -44,7 +48,7 @@ impl Git {
             let path = std::fs::canonicalize(given).with_context(missing)?;
             path.to_str().with_context(missing)?.to_owned()
         };
-        Ok(Self { address, reference: reference.to_owned(), commit: OnceLock::new() })
+        Ok(Self { address, reference: reference.to_owned(), submodules, commit: OnceLock::new() })
     }
 
     /// The commit; the first call fetches. Writes the mirror below `state`, the root's `.cutover/`.
@@ -56,7 +60,7 @@ impl Git {
         Ok(self.commit.get_or_init(|| commit))
     }
 
-    /// Puts the commit's tree into the target.
+    /// Puts the commit's tree, and those of its submodules where they are wanted, into the target.
     pub(crate) fn unpack(
         &self,
         state: &Dir,
@@ -65,14 +69,18 @@ impl Git {
         tick: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         let commit = self.commit(state, pipe)?;
-        objects::unpack(commit, target, tick)
+        let mut parts = vec![Part { prefix: Vec::new(), commit: commit.clone() }];
+        if self.submodules {
+            parts.extend(submodules::fetch(&self.address, commit, state, pipe)?);
+        }
+        objects::unpack(&parts, target, tick)
     }
 
     /// What the record says: never the user information of a URL.
     pub(crate) fn to_record(&self) -> record::Source {
         record::Source {
             kind: "git".into(),
-            repository: Some(reference::without_user(&self.address)),
+            repository: Some(reference::without_secrets(&self.address)),
             reference: Some(self.reference.clone()),
             revision: self.commit.get().map(|commit| commit.revision.clone()),
             ..record::Source::default()

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use record::{Exit, Failure};
 
 use super::mirror::{Commit, environment, hardened};
+use super::submodules::Part;
 use crate::source::archive::refuse;
 use crate::source::archive::unpack::{Header, Target, Unpack, unpack as unpack_into};
 
@@ -28,8 +29,13 @@ struct Listed {
     path: Vec<u8>,
 }
 
-/// Puts the tree of the commit into the target. Every file gets the time of the commit.
-pub(super) fn unpack(commit: &Commit, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+/// Puts the trees of the commits into the target. Every file gets the time of its commit.
+pub(super) fn unpack(parts: &[Part], target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    unpack_into(target, |unpack| parts.iter().try_for_each(|part| tree(part, unpack, tick)))
+}
+
+fn tree(part: &Part, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    let commit = &part.commit;
     let mut list =
         Running::start(commit, &["ls-tree", "-r", "-z", "--full-tree", "--end-of-options", &commit.revision])?;
     let mut objects = Running::start(commit, &["cat-file", "--batch", "--buffer"])?;
@@ -39,7 +45,7 @@ pub(super) fn unpack(commit: &Commit, target: &Target<'_>, tick: &mut dyn FnMut(
     let (listed, entries) = sync_channel(4 * ASKED);
     std::thread::scope(|scope| {
         let asker = scope.spawn(move || ask(listing, asking, &listed));
-        let unpacked = unpack_into(target, |unpack| take(&entries, &mut answers, commit.at, unpack, tick));
+        let unpacked = take(&entries, &mut answers, part, unpack, tick);
         // Whoever still waits for an answer or a taker ends with the processes.
         drop(entries);
         if unpacked.is_err() {
@@ -101,18 +107,20 @@ fn parse(line: &[u8]) -> Result<(Listed, &[u8])> {
 fn take(
     entries: &Receiver<Listed>,
     answers: &mut BufReader<ChildStdout>,
-    at: i64,
+    part: &Part,
     unpack: &mut Unpack<'_>,
     tick: &mut dyn FnMut() -> Result<()>,
 ) -> Result<()> {
+    let at = part.commit.at;
     for (count, Listed { mode, path }) in entries.iter().enumerate() {
         if count % 64 == 0 {
             tick()?;
         }
+        let path = [part.prefix.as_slice(), &path].concat();
         refuse_repository(&path)?;
         let header = Header { mode: mode & 0o777, mtime: at };
         match mode & 0o170_000 {
-            // Submodules are not fetched; git, too, leaves an empty directory in their place.
+            // Their trees, where they are wanted, come after this one; git, too, leaves an empty directory else.
             SUBMODULE => {
                 unpack.directory(&path, Header { mode: 0o755, mtime: at })?;
                 continue;

@@ -51,12 +51,14 @@ pub(super) fn is_remote(address: &str) -> Result<bool> {
     Ok(is_ssh)
 }
 
-/// The address without what stands before an `@` in its host part: a name, a password, a token.
-pub(super) fn without_user(address: &str) -> String {
+/// The address without what may be secret in it: what stands before an `@` in its host part, and a URL's query and
+/// fragment.
+pub(super) fn without_secrets(address: &str) -> String {
     let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
     if scheme.is_empty() && address.starts_with('/') {
         return address.to_owned();
     }
+    let rest = if scheme.is_empty() { rest } else { rest.split(['?', '#']).next().unwrap_or(rest) };
     let end = rest.find('/').unwrap_or(rest.len());
     let (host, path) = rest.split_at(end);
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
@@ -136,12 +138,14 @@ mod tests {
     fn no_record_tells_who_fetched() {
         for (address, shown) in [
             ("https://user:token@example.org/shop.git", "https://example.org/shop.git"),
+            ("https://example.org/shop.git?private_token=x#y", "https://example.org/shop.git"),
+            ("https://example.org?token=x/shop.git", "https://example.org"),
             ("https://example.org/a@b/c", "https://example.org/a@b/c"),
             ("git@example.org:shop.git", "example.org:shop.git"),
             ("ssh://git@example.org:22/shop", "ssh://example.org:22/shop"),
             ("/srv/git/a@b", "/srv/git/a@b"),
         ] {
-            assert_eq!(without_user(address), shown);
+            assert_eq!(without_secrets(address), shown);
         }
     }
 }
