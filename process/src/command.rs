@@ -4,6 +4,7 @@
 //! the label the caller gave and never the command line, which may hold secrets.
 
 mod group;
+mod guard;
 mod outcome;
 mod run;
 
@@ -29,6 +30,7 @@ pub struct Spec {
     time_limit: Option<Duration>,
     grace: Duration,
     deploy_fd: DeployFd,
+    guarded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl Spec {
             time_limit: None,
             grace: Duration::from_secs(5),
             deploy_fd: DeployFd::Kept,
+            guarded: false,
         }
     }
 
@@ -104,6 +107,13 @@ impl Spec {
     /// do. The descriptor that `CUTOVER_DEPLOY_FD` names is closed and the variable removed.
     pub fn without_deploy_fd(mut self) -> Self {
         self.deploy_fd = DeployFd::Closed;
+        self
+    }
+
+    /// Ends its whole process group also when we are killed: for what only asks (a probe, a gate), never for
+    /// what changes something, which is better finished.
+    pub fn guarded(mut self) -> Self {
+        self.guarded = true;
         self
     }
 

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
-use super::{DeployFd, Ended, Outcome, Output, Spec, group};
+use super::{DeployFd, Ended, Outcome, Output, Spec, group, guard};
 use crate::watched::timespec;
 
 const DEPLOY_FD: &str = "CUTOVER_DEPLOY_FD";
@@ -65,14 +65,17 @@ pub(super) fn run(spec: &Spec, interrupts: Option<BorrowedFd<'_>>, hook: Hook<'_
 
 /// Starts the child; `Ok(Err(_))` when there is no such program.
 fn start(spec: &Spec, hooked: bool) -> Result<std::result::Result<(Child, [Reader; 2]), Outcome>> {
-    let (argv, deploy_fd) = wrapped(spec);
+    let (argv, by_shell) = wrapped(spec);
     let Some((program, arguments)) = argv.split_first() else { return Ok(Err(Outcome::NotFound)) };
-    if deploy_fd.is_some() && !spec.argv.first().is_some_and(|program| is_found(spec, program)) {
+    if by_shell && !spec.argv.first().is_some_and(|program| is_found(spec, program)) {
         return Ok(Err(Outcome::NotFound));
     }
     let mut command = Command::new(program);
     // A group of its own: the terminal's Ctrl-C is ours to pass on, and its end takes all it started.
     command.args(arguments).stdin(Stdio::null()).process_group(0);
+    if spec.guarded {
+        command.stdin(guard::line(&closing_deploy_fd()).with_context(|| format!("guard {}", spec.label))?);
+    }
     if let Some(directory) = &spec.directory {
         command.current_dir(directory);
     }
@@ -97,15 +100,22 @@ fn start(spec: &Spec, hooked: bool) -> Result<std::result::Result<(Child, [Reade
     }
 }
 
-/// The command line behind a shell that closes the deploy lock first, where it must.
-fn wrapped(spec: &Spec) -> (Vec<OsString>, Option<u32>) {
-    let inherited = std::env::var_os(DEPLOY_FD).filter(|_| spec.deploy_fd == DeployFd::Closed);
-    let number = inherited.and_then(|value| value.to_str()?.parse::<u32>().ok());
+/// The command line, behind a shell where something must be done first in the child; says whether it is.
+fn wrapped(spec: &Spec) -> (Vec<OsString>, bool) {
+    let close = if spec.deploy_fd == DeployFd::Closed { closing_deploy_fd() } else { String::new() };
+    if close.is_empty() && !spec.guarded {
+        return (spec.argv.clone(), false);
+    }
+    let first = close + if spec.guarded { guard::ENTER } else { "exec \"$@\"" };
+    let shell = ["/bin/sh", "-c", &first, "sh"].map(OsString::from);
+    (shell.into_iter().chain(spec.argv.iter().cloned()).collect(), true)
+}
+
+/// What a shell does to let go of the deploy lock; nothing where we have none.
+fn closing_deploy_fd() -> String {
+    let number = std::env::var_os(DEPLOY_FD).and_then(|value| value.to_str()?.parse::<u32>().ok());
     // POSIX promises single digits only, and dash keeps to that; 0 to 2 are never the lock.
-    let Some(number) = number.filter(|n| (3..=9).contains(n)) else { return (spec.argv.clone(), None) };
-    let close = format!("exec {number}>&-; exec \"$@\"");
-    let shell = ["/bin/sh", "-c", &close, "sh"].map(OsString::from);
-    (shell.into_iter().chain(spec.argv.iter().cloned()).collect(), Some(number))
+    number.filter(|n| (3..=9).contains(n)).map_or_else(String::new, |number| format!("exec {number}>&-; "))
 }
 
 /// Whether the shell would find the program: its own complaint could not be told from the program's.
@@ -245,6 +255,7 @@ impl<'h> Running<'h> {
     }
 
     fn collect(&mut self) -> Result<Outcome> {
+        guard::forget(self.child.id());
         Ok(Outcome::of_status(self.child.wait()?))
     }
 
@@ -259,6 +270,7 @@ impl<'h> Running<'h> {
             group::signal(leader, Signal::KILL);
         }
         if ended || matches!(self.wait(Some(Instant::now() + AFTER_KILL), None), Stopped::Ended) {
+            guard::forget(leader);
             let _ = self.child.wait();
         }
     }
