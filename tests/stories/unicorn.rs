@@ -237,6 +237,28 @@ fn a_boot_starts_it_from_the_link_alone() {
     lost_nothing("unicorn deploy after a boot", &seen);
 }
 
+/// What a boot makes of a pid file that a power cut has left: its number is another program's.
+#[test]
+fn a_pid_file_that_names_another_program_does_not_keep_it_from_starting() {
+    let classroom = match Classroom::new() {
+        Ok(classroom) => classroom,
+        Err(why) => skip!("{why}"),
+    };
+    classroom.settings();
+    classroom.run("deploy v1").exits(0);
+    let pidfile = classroom.shop.root().join("shared/server.pid").display().to_string();
+    let cut = format!(
+        "main=$(cat {pidfile}); kill -9 $main $(cat /proc/$main/task/$main/children); \
+         while kill -0 $main 2>/dev/null; do sleep 0.01; done; \
+         sleep 600 </dev/null >/dev/null 2>&1 & echo $! | tee {pidfile}"
+    );
+    let other = classroom.as_user(&cut).run().exits(0).stdout.clone();
+    let started = classroom.run("start");
+    started.exits(0);
+    assert_eq!(classroom.version(), "v1", "{started}");
+    classroom.as_user(&format!("kill {other}")).run().exits(0);
+}
+
 #[test]
 fn its_state_is_told_when_it_changes() {
     let classroom = match Classroom::new() {
