@@ -1,33 +1,5 @@
-//! `svc-health`: asks whether a service is healthy, and waits until it is.
-//!
-//! It changes nothing: everything below only asks, again and again, and decides. See `verdict` for what the answers
-//! add up to and `probe` for the ways of asking.
+//! The program; what it does is in the library beside it.
 
-mod ask;
-mod asked;
-mod changes;
-mod cli;
-mod engine;
-mod expect;
-mod nagios;
-mod pace;
-mod probe;
-mod reasons;
-mod report;
-mod target;
-mod verdict;
-mod watch;
-
-use std::process::ExitCode;
-
-use record::{Role, Tool};
-
-const TOOL: Tool = Tool { name: "svc-health", version: env!("CARGO_PKG_VERSION") };
-
-fn main() -> ExitCode {
-    let request = cli::request();
-    if request.nagios {
-        return nagios::run(&request);
-    }
-    record::run(TOOL, Role::Acts, request.options.clone(), |pipe| ask::ask(pipe, &request))
+fn main() -> std::process::ExitCode {
+    svc_health::main()
 }

@@ -39,8 +39,9 @@ A gate that exits with 3 says that the release is unhealthy; anything else but 0
 release. What is stopped is started. The first failure ends the run; the record says which instances are done, \
 failed and untouched.
 
-With --via exec a restart is the command restart=, or else stop= and then start=. Commands run in the directory and \
-the environment of svc-restart, with /dev/null as stdin.
+With --via exec a restart is the command restart=, or else stop= and then start=. Commands run in the directory of \
+svc-restart, with /dev/null as stdin and with CUTOVER_ROOT and CUTOVER_INSTANCE, but without CUTOVER_RELEASE and \
+CUTOVER_RELEASE_PATH, which a service would carry on beyond its release: what they start follows the link.
 
 --hold leaves a record: go on with --promote FILE, with the same --gate, and the stages that end the pipe behind it; \
 go back with svc-restart --abort FILE | release-switch --undo | svc-restart --undo ... as in the pipe.
@@ -136,7 +137,7 @@ struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     stable: Option<Duration>,
 
-    /// How long an action of the manager may take, and a hook
+    /// How long an action of the manager may take, and a hook; a question to it no longer than that, and 20s at most
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2m")]
     timeout: Duration,
 

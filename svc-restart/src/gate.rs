@@ -30,7 +30,7 @@ pub(crate) struct Asked {
     pub(crate) refusal: Option<anyhow::Error>,
 }
 
-/// Runs a gate, in a process group of its own that ends with it. An interrupt ends it early.
+/// Runs a gate, in a process group of its own that ends with it and with us. An interrupt ends it early.
 pub(crate) fn ask(
     gate: &Template,
     instance: Option<&Instance>,
@@ -41,7 +41,7 @@ pub(crate) fn ask(
 ) -> Result<Asked> {
     let about = instance.map_or_else(|| format!("batch {batch}"), ToString::to_string);
     let command = gate.fill(instance).map_err(anyhow::Error::msg)?;
-    let spec = Spec::shell(format!("the gate of {about}"), command).captured(PRINTED).time_limit(limit);
+    let spec = Spec::shell(format!("the gate of {about}"), command).captured(PRINTED).time_limit(limit).guarded();
     let ended = surroundings.put(spec, instance).run(Some(interrupts))?;
     let record = record_in(&ended);
     let said = record.as_ref().and_then(|record| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use record::{Exit, Failure, Pipe, Record, placeholders};
+use record::{Exit, Failure, Pipe, Record, RootDir, placeholders};
 
 use crate::batches::Batches;
 use crate::instance::Instance;
@@ -55,8 +55,7 @@ impl Request {
 
     /// The service with its manager, for the root that the pipe has entered.
     pub(crate) fn service(&self, pipe: &Pipe) -> Result<Service> {
-        let releases = pipe.root().map(|root| root.path().join("releases"));
-        self.wanted.service(releases.as_deref())
+        self.wanted.service(pipe.root().map(RootDir::path), self.order.timeout)
     }
 }
 

@@ -16,7 +16,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn healthy(target: &str, interrupts: BorrowedFd<'_>) -> Result<()> {
     let program = beside_us().unwrap_or_else(|| PROBER.into());
     let argv = [program.into_os_string(), "--no-record".into(), "--quiet".into(), "--".into(), target.into()];
-    let ended = Spec::program("the required probe", argv).captured(1 << 20).time_limit(LIMIT).run(Some(interrupts))?;
+    let ended = Spec::program("the required probe", argv)
+        .captured(1 << 20)
+        .time_limit(LIMIT)
+        .guarded()
+        .run(Some(interrupts))?;
     let shown = record::visible(&label(target));
     match ended.outcome {
         Outcome::Exited(0) => Ok(()),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use record::{Exit, Failure, Record};
 
 use crate::instance::Instance;
+use crate::managers::ask::Questions;
 use crate::managers::compose::Compose;
 use crate::managers::exec::{Exec, Verb};
 use crate::managers::signal::Signals;
@@ -112,7 +114,7 @@ impl Wanted {
             return Err("--via signal needs --signals, as HUP or USR2,wait-new,WINCH,TERM".into());
         }
         if via == Via::Exec {
-            self.exec()
+            self.exec(None, Questions::within(Duration::ZERO))
                 .check(self.act())
                 .map_err(|missing| format!("--via exec needs a command for it: --command with {missing}"))?;
         }
@@ -139,12 +141,19 @@ impl Wanted {
         })
     }
 
-    fn exec(&self) -> Exec {
-        Exec { commands: self.commands.clone(), pidfile: self.pidfile.clone(), prefix: self.prefix.clone() }
+    fn exec(&self, root: Option<&Path>, questions: Questions) -> Exec {
+        Exec {
+            commands: self.commands.clone(),
+            pidfile: self.pidfile.clone(),
+            prefix: self.prefix.clone(),
+            root: root.map(Path::to_path_buf),
+            questions,
+        }
     }
 
-    /// The service, with its manager. `releases` is the directory of releases, where there is a root.
-    pub(crate) fn service(&self, releases: Option<&Path>) -> Result<Service> {
+    /// The service, with its manager, under this root, where there is one. `timeout` is that of an act.
+    pub(crate) fn service(&self, root: Option<&Path>, timeout: Duration) -> Result<Service> {
+        let questions = Questions::within(timeout);
         let Some(via) = self.via else {
             bail!(Failure::new(Exit::Usage, "usage", "no manager is given").hint("name it with --via"));
         };
@@ -154,26 +163,29 @@ impl Wanted {
             Via::Systemd => Box::new(Systemd {
                 prefix: self.prefix.clone(),
                 scope: if self.user { Scope::User } else { Scope::System },
-                releases: releases.map(Path::to_path_buf),
+                questions,
+                releases: root.map(|root| root.join("releases")),
                 kinds: Mutex::default(),
             }),
-            Via::Exec => Box::new(self.exec()),
+            Via::Exec => Box::new(self.exec(root, questions)),
             Via::Signal => {
                 let sequence = self.signals.clone().unwrap_or_else(Sequence::ending);
                 let signals = Signals {
                     pidfile: self.pidfile.clone().unwrap_or_default(),
                     stop: if act == Act::Stop && sequence.only_ends() { sequence.clone() } else { Sequence::ending() },
                     sequence,
-                    exec: self.exec(),
+                    exec: self.exec(root, questions),
                 };
                 // Without an end of the old process a pid says nothing about what was done to it.
                 keeps_process = !signals.sequence.ends_the_old();
                 Box::new(signals)
             }
-            Via::Supervisor => Box::new(Supervisor::new(self.socket.clone())),
-            Via::Upstart => Box::new(Upstart { prefix: self.prefix.clone(), key: self.instance_key.clone() }),
+            Via::Supervisor => Box::new(Supervisor::new(self.socket.clone(), questions)),
+            Via::Upstart => {
+                Box::new(Upstart { prefix: self.prefix.clone(), key: self.instance_key.clone(), questions })
+            }
             Via::Compose => {
-                Box::new(Compose::new(self.prefix.clone(), self.compose_files.clone(), self.project.clone()))
+                Box::new(Compose::new(self.prefix.clone(), self.compose_files.clone(), self.project.clone(), questions))
             }
         };
         Ok(Service { via: via.word(), manager, act, keeps_process })

@@ -11,7 +11,7 @@ use crate::cli::Request;
 pub(crate) fn ask(pipe: &Pipe, request: &Request) -> anyhow::Result<()> {
     let Some(gate) = &request.gate else { return Ok(()) };
     let command = placeholders::fill(gate, pipe.record())?;
-    let mut spec = Spec::shell("the gate", command).time_limit(request.gate_timeout);
+    let mut spec = Spec::shell("the gate", command).time_limit(request.gate_timeout).guarded();
     if let Some(root) = &pipe.record().root {
         spec = spec.env("CUTOVER_ROOT", root);
     }

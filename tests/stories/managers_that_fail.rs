@@ -65,9 +65,40 @@ fn a_manager_that_never_answers() {
     let shop = Shop::new();
     let listener = UnixListener::bind(shop.path().join("mute")).expect("make a socket");
     let keep = thread::spawn(move || listener.incoming().flatten().take(1).collect::<Vec<_>>());
-    let run = shop.pipe("svc-restart -n --via supervisor --socket mute shop").run();
+    let run = shop.pipe("svc-restart -n --via supervisor --socket mute shop --timeout 1s").run();
     refused(&run, "restart.timeout", "mute");
     drop(keep);
+}
+
+#[test]
+fn a_question_that_hangs_is_given_up_in_time_and_leaves_nothing_behind() {
+    let shop = Shop::new();
+    let path = bare_path(&shop) + ":/bin:/usr/bin";
+    for program in ["systemctl", "initctl", "docker-compose", "status"] {
+        // A deaf one, too.
+        shop.program(program, "echo $$ >>$HOME/hung; trap '' TERM; while :; do sleep 0.1; done");
+    }
+    // There is no newer spelling of compose.
+    shop.program("docker", "exit 1");
+    for (options, says) in [
+        ("--via systemd shop@1", "systemctl show did not end within 1 s"),
+        ("--via upstart shop", "initctl status did not end within 1 s"),
+        ("--via compose shop", "compose config did not end within 1 s"),
+        (
+            "--via exec --command restart=true --command status=status shop@1",
+            "status command of shop@1 did not end within 1 s",
+        ),
+    ] {
+        let run = shop.pipe(format!("svc-restart -n {options} --timeout 1s")).env("PATH", &path).run();
+        refused(&run, "restart.timeout", says);
+        run.says("is it stuck?");
+    }
+    let hung = std::fs::read_to_string(shop.path().join("hung")).expect("read what hung");
+    assert_eq!(hung.lines().count(), 4, "{hung}");
+    for pid in hung.lines() {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{pid} is left behind");
+    }
 }
 
 #[test]

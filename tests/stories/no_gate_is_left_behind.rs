@@ -1,4 +1,5 @@
-//! A gate ends with all it started: when its time is over, when the restart is interrupted, when what it asks about dies.
+//! A gate ends with all it started: when its time is over, when the restart is interrupted or killed, when what it asks
+//! about dies. So does a probe.
 
 use nix::sys::signal::Signal;
 use stories::Shop;
@@ -61,4 +62,60 @@ fn when_what_it_asks_about_dies() {
     let record = run.exits(3).record();
     assert_eq!((record.code(), &record["error"]["blame"]), ("restart.down", &"release".into()), "{run}");
     nothing_is_left(&shop);
+}
+
+#[test]
+fn when_the_restart_is_killed() {
+    let shop = shop("ok");
+    for (who, all) in [("svc-restart alone", false), ("the whole pipe", true)] {
+        let _ = std::fs::remove_file(shop.path().join("gate"));
+        let _ = std::fs::remove_file(shop.path().join("asked"));
+        let running = shop.pipe(deploy("")).start();
+        running.reaches(shop.path().join("asked"));
+        if all {
+            running.signal_all(Signal::SIGKILL);
+            drop(running);
+        } else {
+            running.signal("svc-restart", Signal::SIGKILL);
+            assert_ne!(running.wait().status, 0, "{who}");
+        }
+        nothing_is_left(&shop);
+    }
+}
+
+/// A gate that is svc-health with a probe that never ends: two askers one below the other.
+#[test]
+fn nor_is_the_probe_of_a_gate_whose_restart_is_killed() {
+    let shop = shop("ok");
+    let probe = "echo $$ >>$HOME/gate; sleep 300 & echo $! >>$HOME/gate; touch $HOME/asked; wait";
+    shop.write("probe", probe);
+    let gate = "GATE='svc-health \"exec:. $HOME/probe\" --timeout 100s'; ";
+    let running = shop.pipe(deploy("").replace(GATE, gate)).start();
+    running.reaches(shop.path().join("asked"));
+    running.signal("svc-restart", Signal::SIGKILL);
+    running.wait();
+    nothing_is_left(&shop);
+}
+
+#[test]
+fn nor_is_a_probe_whose_asker_is_killed_or_that_takes_too_long() {
+    let shop = Shop::new();
+    std::fs::create_dir(shop.path().join("bin")).expect("make a directory for programs");
+    shop.program("systemctl", "echo $$ >>$HOME/gate; sleep 300 & echo $! >>$HOME/gate; touch $HOME/asked; wait");
+    let path = format!("{}/bin:{}:/usr/bin:/bin", shop.path().display(), stories::binaries::directory().display());
+    for target in ["'exec:systemctl; :'", "systemd:shop@1"] {
+        for kill in [true, false] {
+            let _ = std::fs::remove_file(shop.path().join("gate"));
+            let _ = std::fs::remove_file(shop.path().join("asked"));
+            let timeout = if kill { "100s" } else { "500ms" };
+            let script = format!("svc-health -n {target} --timeout {timeout}");
+            let running = shop.pipe(script).env("PATH", &path).start();
+            running.reaches(shop.path().join("asked"));
+            if kill {
+                running.signal("svc-health", Signal::SIGKILL);
+            }
+            assert_ne!(running.wait().status, 0, "{target}");
+            nothing_is_left(&shop);
+        }
+    }
 }

@@ -118,3 +118,19 @@ fn a_person_says_yes_too_late() {
     shop.pipe(restart_of(THREE) + script).run().exits(1);
     assert_eq!(versions(&shop), all("v1"));
 }
+
+#[test]
+fn a_command_is_told_the_root_and_its_instance_and_no_release_that_it_would_outlive() {
+    let shop = Shop::new();
+    shop.deploy_well("v1");
+    shop.source("v2");
+    let tell = r#"echo "$CUTOVER_ROOT $CUTOVER_INSTANCE ${CUTOVER_RELEASE-none} ${CUTOVER_RELEASE_PATH-none}" >>told"#;
+    let script = format!(
+        "export CUTOVER_RELEASE=outer CUTOVER_RELEASE_PATH=/outer; release-mk --root $ROOT --from v2 | release-switch \
+         | svc-restart --via exec shop@1 --command restart='{tell}' --command status='{tell}'"
+    );
+    shop.pipe(script).run().exits(0);
+    let told = std::fs::read_to_string(shop.path().join("told")).expect("read what the commands were told");
+    let expected = format!("{} shop@1 none none", shop.root().display());
+    assert!(told.lines().count() > 1 && told.lines().all(|line| line == expected), "{told}");
+}

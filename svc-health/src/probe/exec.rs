@@ -23,7 +23,7 @@ pub(crate) struct Exec {
 impl Probe for Exec {
     fn attempt(&self, io: Rc<Io>) -> Attempt<'_> {
         // What it prints may hold secrets and would be printed two hundred times a second: it is not shown.
-        let spec = Spec::shell("the check", &self.command).captured(0).time_limit(self.timeout).grace(GRACE);
+        let spec = Spec::shell("the check", &self.command).captured(0).time_limit(self.timeout).grace(GRACE).guarded();
         Box::pin(async move {
             io.doing("the command runs");
             match aside(&io, move |stop| spec.run(Some(stop))).await {

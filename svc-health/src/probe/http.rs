@@ -76,6 +76,15 @@ impl Http {
         }
     }
 
+    /// What an answer comes to that is received from `socket`, without having asked.
+    pub(crate) async fn judged(&self, io: &Io, socket: Socket) -> Answer {
+        let mut stream = match Stream::open(io, socket, None).await {
+            Ok(stream) => stream,
+            Err(answer) => return answer,
+        };
+        self.judge(io, &mut stream).await.err().unwrap_or(Answer::Pass)
+    }
+
     async fn judge(&self, io: &Io, stream: &mut Stream) -> Result<(), Answer> {
         io.doing("waiting for the head of the answer");
         let mut bytes = Vec::new();

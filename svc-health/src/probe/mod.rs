@@ -1,9 +1,9 @@
 //! The ways of asking, one file each, behind one trait.
 
 mod aside;
-mod body;
+pub(crate) mod body;
 mod exec;
-mod http;
+pub(crate) mod http;
 mod net;
 mod pidfile;
 mod release;

@@ -19,6 +19,13 @@ pub(crate) struct Socket {
     registered: Cell<bool>,
 }
 
+/// A connection that somebody else made, which must not block either.
+impl From<std::os::unix::net::UnixStream> for Socket {
+    fn from(stream: std::os::unix::net::UnixStream) -> Self {
+        Self { fd: stream.into(), registered: Cell::new(false) }
+    }
+}
+
 impl Socket {
     /// Connects to the first of `addresses` that accepts.
     pub(crate) async fn tcp(io: &Io, addresses: &[SocketAddr]) -> Result<(Socket, SocketAddr), Answer> {

@@ -62,7 +62,8 @@ impl Addresses {
         io.doing("looking up the host");
         let spec = Spec::program("getent", ["getent", "ahosts", &self.address.host])
             .captured(OUTPUT_MOST)
-            .grace(Duration::from_millis(100));
+            .grace(Duration::from_millis(100))
+            .guarded();
         let asked = aside(io, move |stop| spec.run(Some(stop))).await;
         let ended = match asked {
             Ok(Ok(ended)) => ended,

@@ -30,7 +30,8 @@ impl Probe for Systemd {
         let spec = Spec::program("systemctl", ["systemctl", manager, "show", PROPERTIES, "--", &self.unit.name])
             .captured(OUTPUT_MOST)
             .time_limit(self.timeout)
-            .grace(GRACE);
+            .grace(GRACE)
+            .guarded();
         Box::pin(async move {
             io.doing("systemctl runs");
             let ended = match aside(&io, move |stop| spec.run(Some(stop))).await {

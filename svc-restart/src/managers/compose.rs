@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use process::command::Ended;
 use serde::Deserialize;
 
-use super::ask::{complaint, order, question};
+use super::ask::{Questions, complaint, order};
 use super::{Act, Condition, Down, Expect, Fault, Identity, Inspection, Manager, SETTLING, State, refused, unknown};
 use crate::instance::Instance;
 
@@ -22,12 +22,13 @@ pub(crate) struct Compose {
     files: Vec<PathBuf>,
     project: Option<String>,
     spelling: OnceLock<Vec<String>>,
+    questions: Questions,
 }
 
 impl Compose {
     /// The project of these files, or of the current directory. Nothing is asked yet.
-    pub(crate) fn new(prefix: Vec<String>, files: Vec<PathBuf>, project: Option<String>) -> Self {
-        Self { prefix, files, project, spelling: OnceLock::new() }
+    pub(crate) fn new(prefix: Vec<String>, files: Vec<PathBuf>, project: Option<String>, questions: Questions) -> Self {
+        Self { prefix, files, project, spelling: OnceLock::new(), questions }
     }
 
     /// The words for compose on this machine, with the project's options.
@@ -37,8 +38,10 @@ impl Compose {
             None => {
                 let new = ["docker", "compose"].map(str::to_owned).to_vec();
                 let version = [self.prefix.clone(), new.clone(), vec!["version".into()]].concat();
-                let has_new =
-                    question("docker compose version", &version).is_ok_and(|ended| ended.outcome.is_success());
+                let has_new = self
+                    .questions
+                    .ask("docker compose version", &version)
+                    .is_ok_and(|ended| ended.outcome.is_success());
                 let found = if has_new { new } else { vec!["docker-compose".to_owned()] };
                 self.spelling.get_or_init(|| found)
             }
@@ -55,7 +58,7 @@ impl Compose {
 
     fn ask(&self, words: &[&str]) -> Result<Ended> {
         let argv = [self.compose()?, words.iter().map(ToString::to_string).collect()].concat();
-        question(&format!("compose {}", words.first().unwrap_or(&"")), &argv)
+        self.questions.ask(&format!("compose {}", words.first().unwrap_or(&"")), &argv)
     }
 
     fn order(&self, words: &[&str], instance: &Instance, deadline: Instant) -> Result<()> {
@@ -104,7 +107,7 @@ impl Manager for Compose {
             return Ok(State { condition: Condition::Stopped, ..State::default() });
         };
         let argv = [self.prefix.clone(), ["docker", "inspect", id].map(str::to_owned).to_vec()].concat();
-        let ended = question("docker inspect", &argv)?;
+        let ended = self.questions.ask("docker inspect", &argv)?;
         if !ended.outcome.is_success() {
             let said = complaint(&ended);
             // It was removed between the two questions.
@@ -192,6 +195,16 @@ fn last_line(ended: &Ended) -> String {
     let text = String::from_utf8_lossy(&ended.stderr);
     let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
     last.map_or_else(|| ended.outcome.to_string(), |line| line.chars().take(300).collect())
+}
+
+/// Whatever docker prints is a container or is refused.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Ok(facts) = serde_json::from_slice::<Vec<Container>>(bytes) else { return };
+    for container in &facts {
+        if let Ok(state) = understand(container) {
+            assert!(state.condition != Condition::Running || container.state.status == "running");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! exec: anything that has commands. What a command is for is its action's name; `status` tells.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use process::command::{Outcome, Spec};
 use record::Failure;
 
-use super::ask::readable;
-use super::{Act, Condition, Expect, Identity, Inspection, Manager, PATIENCE, SETTLING, State, refused, timed_out};
+use super::ask::{Questions, readable};
+use super::{
+    Act, Condition, Expect, Identity, Inspection, Manager, PATIENCE, SETTLING, State, mute, refused, timed_out,
+};
 use crate::instance::Instance;
 use crate::pidfile::{self, PidFile};
 use crate::template::Template;
@@ -23,6 +25,10 @@ pub(crate) struct Exec {
     pub(crate) pidfile: Option<Template>,
     /// What to put before every command: `sudo -n`.
     pub(crate) prefix: Vec<String>,
+    /// What CUTOVER_ROOT is for them, where there is a root.
+    pub(crate) root: Option<PathBuf>,
+    /// How `status` is asked.
+    pub(crate) questions: Questions,
 }
 
 /// What a command is for.
@@ -64,9 +70,6 @@ impl From<Act> for Verb {
     }
 }
 
-/// How long `status` may take.
-const STATUS: Duration = Duration::from_secs(20);
-
 impl Exec {
     /// The commands that are missing for an act, in words, if any are.
     pub(crate) fn check(&self, act: Act) -> Result<(), &'static str> {
@@ -105,7 +108,11 @@ impl Exec {
         let mut argv = self.prefix.clone();
         argv.extend(["/bin/sh".into(), "-c".into(), command]);
         // A service started here outlives the pipe and must not keep the deploy's lock.
-        Ok(Spec::program(label, argv).env("CUTOVER_INSTANCE", instance.as_str()).without_deploy_fd())
+        // It would carry a release's name on beyond its release, too: what is started follows the link.
+        let spec =
+            ["CUTOVER_RELEASE", "CUTOVER_RELEASE_PATH"].into_iter().fold(Spec::program(label, argv), Spec::env_remove);
+        let spec = self.root.iter().fold(spec, |spec, root| spec.env("CUTOVER_ROOT", root));
+        Ok(spec.env("CUTOVER_INSTANCE", instance.as_str()).without_deploy_fd())
     }
 
     fn run(&self, verb: Verb, instance: &Instance, deadline: Instant) -> Result<()> {
@@ -129,7 +136,8 @@ impl Exec {
     }
 
     fn asked(&self, instance: &Instance) -> Result<State> {
-        let ended = self.spec(Verb::Status, instance)?.captured(4096).time_limit(STATUS).run(None)?;
+        let limit = self.questions.limit();
+        let ended = self.spec(Verb::Status, instance)?.captured(4096).time_limit(limit).guarded().run(None)?;
         let printed = String::from_utf8_lossy(&ended.stdout);
         let pid =
             printed.split_ascii_whitespace().next().and_then(|word| word.parse::<u32>().ok()).filter(|pid| *pid > 1);
@@ -140,6 +148,9 @@ impl Exec {
             }),
             (Outcome::Exited(0), None) => Ok(running(None)),
             (Outcome::Exited(3), _) => Ok(stopped()),
+            (Outcome::TimedOut(_), _) => {
+                bail!(mute(format!("the status command of {instance} did not end within {}", readable(limit))))
+            }
             (outcome, _) => bail!(
                 refused(format!("the status command of {instance} {outcome}"))
                     .hint("it prints the process number or exits with 0 while the instance runs, and exits with 3 while it does not")
@@ -239,7 +250,8 @@ mod tests {
             (&[Restart], Act::Stop, Err("stop=")),
         ] {
             let commands = given.iter().map(|verb| (*verb, "true".parse().unwrap())).collect();
-            let exec = Exec { commands, pidfile: None, prefix: Vec::new() };
+            let questions = Questions::within(SETTLING);
+            let exec = Exec { commands, pidfile: None, prefix: Vec::new(), root: None, questions };
             assert_eq!(exec.check(act), missing, "{given:?} for {act:?}");
         }
     }

@@ -3,7 +3,7 @@
 //! A manager asks and acts; it decides nothing. Which act an instance needs is the plan's business,
 //! and whether what came of it is a new process that stays up is verified from outside, in `verify`.
 
-mod ask;
+pub(crate) mod ask;
 pub(crate) mod compose;
 pub(crate) mod exec;
 mod handover;

@@ -11,30 +11,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use record::{Exit, Failure};
 
+use super::ask::Questions;
 use super::{Act, Condition, Down, Expect, Fault, Identity, Inspection, Manager, State, refused, unknown};
 use crate::instance::Instance;
 use rpc::{Answer, Client, Value};
 
 /// Where Debian's package has the socket.
 const SOCKET: &str = "/run/supervisor.sock";
-/// How long a question may take that changes nothing.
-const QUESTION: Duration = Duration::from_secs(10);
 
 /// supervisord behind its socket.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     client: Client,
+    questions: Questions,
 }
 
 impl Supervisor {
     /// The one at this socket, or at the usual place. Not asked anything yet.
-    pub(crate) fn new(socket: Option<PathBuf>) -> Self {
-        Self { client: Client { socket: socket.unwrap_or_else(|| SOCKET.into()) } }
+    pub(crate) fn new(socket: Option<PathBuf>, questions: Questions) -> Self {
+        Self { client: Client { socket: socket.unwrap_or_else(|| SOCKET.into()) }, questions }
     }
 
     fn info(&self, instance: &Instance) -> Result<Value> {
         let arguments = [Value::Text(instance.to_string())];
-        match self.client.call("supervisor.getProcessInfo", &arguments, Instant::now() + QUESTION)? {
+        match self.client.call("supervisor.getProcessInfo", &arguments, self.questions.deadline())? {
             Answer::Value(value) => Ok(value),
             Answer::Fault { code: 10, .. } => {
                 bail!(unknown(format!("supervisor knows no program {instance}")).hint("supervisorctl status"))
@@ -91,7 +91,7 @@ impl Manager for Supervisor {
         if names.iter().all(|name| name.as_str().contains(':')) {
             return Ok(names);
         }
-        let all = match self.client.call("supervisor.getAllProcessInfo", &[], Instant::now() + QUESTION)? {
+        let all = match self.client.call("supervisor.getAllProcessInfo", &[], self.questions.deadline())? {
             Answer::Value(Value::List(all)) => all,
             _ => return Ok(names),
         };
@@ -178,4 +178,11 @@ fn condition(info: &Value) -> Condition {
         }
         _ => Condition::Unknown,
     }
+}
+
+/// Whatever supervisord answers is a value, a fault or refused.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Ok(Answer::Value(info)) = rpc::understand(&String::from_utf8_lossy(bytes)) else { return };
+    assert!(condition(&info) != Condition::Running || info.text("statename") == "RUNNING");
+    ended_by_itself(&info);
 }

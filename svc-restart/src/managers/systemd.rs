@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::ask::{complaint, order, question};
+use super::ask::{Questions, complaint, order};
 use super::{Act, Condition, Down, Expect, Fault, Identity, Inspection, Manager, SETTLING, State, refused, unknown};
 use crate::instance::Instance;
 
@@ -21,6 +21,8 @@ pub(crate) struct Systemd {
     pub(crate) prefix: Vec<String>,
     /// Which manager.
     pub(crate) scope: Scope,
+    /// How it is asked.
+    pub(crate) questions: Questions,
     /// The directory of releases, to tell a unit that names a release rather than the link.
     pub(crate) releases: Option<PathBuf>,
     /// The `Type=` of the units, as `inspect` found them.
@@ -54,7 +56,7 @@ impl Systemd {
         let mut argv = self.systemctl();
         argv.extend(["show".into(), "--property".into(), PROPERTIES.into()]);
         argv.extend(instances.iter().map(ToString::to_string));
-        let ended = question("systemctl show", &argv)?;
+        let ended = self.questions.ask("systemctl show", &argv)?;
         if !ended.outcome.is_success() {
             bail!(refused(format!("systemd does not answer: {}", complaint(&ended))));
         }
@@ -266,6 +268,21 @@ fn down<'a>(text: impl Fn(&str) -> &'a str) -> Down {
         _ => false,
     };
     Down { reason, fault: if by_release { Fault::Release } else { Fault::Nobody } }
+}
+
+/// Whatever systemctl prints has a meaning: no unit without a line of it, no process that is not one.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let answer = String::from_utf8_lossy(bytes);
+    let units = parse(&answer);
+    assert!(units.len() <= answer.lines().count());
+    for properties in &units {
+        assert!(!properties.is_empty());
+        if let Ok(state) = state_of(properties) {
+            assert!(
+                state.process.is_none_or(|process| properties.get("MainPID") != Some(&"0".into()) && process.pid > 0)
+            );
+        }
+    }
 }
 
 #[cfg(test)]

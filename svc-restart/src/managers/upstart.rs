@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use record::{Exit, Failure};
 
-use super::ask::{complaint, order, question};
+use super::ask::{Questions, complaint, order};
 use super::{Act, Condition, Down, Expect, Fault, Identity, Inspection, Manager, SETTLING, State, refused, unknown};
 use crate::instance::Instance;
 
@@ -20,6 +20,8 @@ pub(crate) struct Upstart {
     pub(crate) prefix: Vec<String>,
     /// The variable that tells the instances of a job apart (`N` in `N=7`); without it a name is a job's.
     pub(crate) key: Option<String>,
+    /// How it is asked.
+    pub(crate) questions: Questions,
 }
 
 impl Upstart {
@@ -61,7 +63,7 @@ impl Manager for Upstart {
     }
 
     fn state(&self, instance: &Instance) -> Result<State> {
-        let ended = question("initctl status", &self.initctl("status", instance))?;
+        let ended = self.questions.ask("initctl status", &self.initctl("status", instance))?;
         if !ended.outcome.is_success() {
             if is_unknown_instance(&ended.stderr) {
                 return Ok(State { condition: Condition::Stopped, ..State::default() });
@@ -125,6 +127,14 @@ fn understand(answer: &str) -> (Condition, Option<u32>) {
     (condition, pid)
 }
 
+/// Whatever initctl prints is a state or is called none.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let answer = String::from_utf8_lossy(bytes);
+    let (condition, _) = understand(&answer);
+    assert!(condition != Condition::Running || answer.contains("start/running"));
+    is_unknown_instance(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,10 +158,11 @@ mod tests {
 
     #[test]
     fn a_name_becomes_a_job_and_its_variable() {
-        let keyed = Upstart { prefix: Vec::new(), key: Some("N".into()) };
+        let questions = Questions::within(SETTLING);
+        let keyed = Upstart { prefix: Vec::new(), key: Some("N".into()), questions };
         assert_eq!(keyed.job(&"inst@7".parse().unwrap()), ["inst", "N=7"]);
         assert_eq!(keyed.job(&"app".parse().unwrap()), ["app"]);
-        let plain = Upstart { prefix: Vec::new(), key: None };
+        let plain = Upstart { prefix: Vec::new(), key: None, questions };
         assert_eq!(plain.job(&"app".parse().unwrap()), ["app"]);
     }
 }

@@ -143,7 +143,8 @@ fn request(method: &str, arguments: &[Value]) -> String {
     body
 }
 
-fn understand(answer: &str) -> Result<Answer> {
+/// What an HTTP answer says.
+pub(super) fn understand(answer: &str) -> Result<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer that is no HTTP")?;
     let status = head.split_ascii_whitespace().nth(1).unwrap_or("");
     if status == "401" {
