@@ -161,6 +161,15 @@ impl Request {
         if arguments.expect_release && targets.iter().any(|target| matches!(target, Target::Exec(_))) {
             bail!("--expect-release asks who answers; nobody knows that of an exec: target");
         }
+        let given = [
+            ("--expect-status", asked.statuses.is_some(), false),
+            ("--expect-body", !asked.bodies.is_empty(), false),
+            ("--expect-header", !asked.fields.is_empty(), false),
+            ("--header", !arguments.header.is_empty(), false),
+            ("--ca", arguments.ca.is_some(), true),
+            ("--insecure", arguments.insecure, true),
+        ];
+        refuse_idle(given, &targets)?;
         let sent: Vec<Sent> = each("--header", &arguments.header)?;
         let Arguments { interval, timeout, stable, passes, fails, .. } = arguments;
         Ok(Request {
@@ -196,6 +205,19 @@ impl Request {
         let (fields, trust, timeout) = (self.fields.clone(), self.trust.clone(), self.course.pace.timeout);
         Terms { expect, fields, trust, timeout, release }
     }
+}
+
+/// Refuses options that no target heeds: for HTTP or, where the third is set, for TLS only.
+fn refuse_idle(given: [(&str, bool, bool); 6], targets: &[Target]) -> anyhow::Result<()> {
+    let heeds =
+        |needs_tls: bool| targets.iter().any(|target| matches!(target, Target::Http(url) if url.secure || !needs_tls));
+    for (option, _, needs_tls) in given.into_iter().filter(|(_, is_given, _)| *is_given) {
+        if !heeds(needs_tls) {
+            let kinds = if needs_tls { "https://" } else { "http://, https:// or http+unix://" };
+            bail!("{option} means nothing here: no target begins with {kinds}");
+        }
+    }
+    Ok(())
 }
 
 /// A field to send.
