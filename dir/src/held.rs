@@ -230,20 +230,26 @@ impl Dir {
         file.write_all(bytes)
             .and_then(|()| match sync {
                 // The content must be on disk before the name can be seen.
-                Sync::Now => file.sync_all(),
-                Sync::Later => Ok(()),
+                Sync::Now if !crate::planted("no-fsync-of-file") => file.sync_all(),
+                Sync::Now | Sync::Later => Ok(()),
             })
             .map_err(|e| Error::from_io("write", self.path.join(name), &e))
     }
 
     /// Waits until the entries of this directory are on disk.
     pub fn sync(&self) -> Result<()> {
+        if crate::planted("no-fsync-of-directory") {
+            return Ok(());
+        }
         fsync(&self.fd).map_err(|e| self.own_error("sync", e))
     }
 
     /// Waits until all of the file system that holds this directory is on disk. Reports write-back
     /// errors since this directory was opened (Linux ≥ 5.8), so open it before the first write.
     pub fn sync_file_system(&self) -> Result<()> {
+        if crate::planted("no-syncfs") {
+            return Ok(());
+        }
         syncfs(&self.fd).map_err(|e| self.own_error("sync file system of", e))
     }
 
@@ -284,6 +290,9 @@ fn errno(error: rustix::io::Errno) -> Errno {
 
 /// Sixteen random hexadecimal digits, for names that nobody else may guess or share.
 pub fn random_suffix() -> String {
+    if crate::planted("pid-only-temporary-names") {
+        return format!("{:016x}", std::process::id());
+    }
     // Without the kernel's random source no name is safe to make; all zeros then collides at O_EXCL
     // or RENAME_NOREPLACE, which is an error and no harm.
     getrandom::u64().map_or_else(|_| "0".repeat(16), |n| format!("{n:016x}"))

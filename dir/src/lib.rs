@@ -12,6 +12,7 @@ mod flock;
 mod held;
 mod name;
 mod owner;
+mod planted;
 
 pub use accounts::{Accounts, User};
 pub use entry::{Kind, Stat};
@@ -20,3 +21,4 @@ pub use flock::{Flock, Wait};
 pub use held::{Dir, random_suffix};
 pub use name::{InvalidName, Name};
 pub use owner::{ActingAs, Owner};
+pub use planted::planted;

@@ -80,6 +80,9 @@ pub(crate) fn read(
             Ok(n) => {
                 told = true;
                 bytes.extend_from_slice(&buffer[..n]);
+                if dir::planted("effect-before-end-of-stdin") && bytes.ends_with(b"\n") {
+                    break;
+                }
             }
             Err(e) if matches!(e.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {}
             Err(e) => return Err(e).context("read the record from stdin"),

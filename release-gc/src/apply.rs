@@ -76,6 +76,13 @@ pub(crate) fn move_away(lock: &Lock<'_>, plan: &mut Plan, progress: &mut Progres
         let users = users.get(id.as_str()).map(String::as_str).unwrap_or_default();
         plan.keep(&id, Reason::new("in_use", format!("in use by {users}")));
     }
+    if dir::planted("in-place-delete") {
+        for id in &free {
+            let tree = lock.releases().open_dir(id)?;
+            let names: Vec<String> = tree.names()?.into_iter().filter_map(|name| name.into_string().ok()).collect();
+            delete::delete(&tree, &names, &|| false);
+        }
+    }
     for one in trash::move_releases(lock, &free)? {
         match one.result {
             Ok(_) => progress.releases.extend(going.iter().find(|judged| judged.id == one.id).cloned()),

@@ -127,6 +127,10 @@ fn read_releases(root: &Root, inventory: &mut Inventory) -> anyhow::Result<()> {
     }
     inventory.strangers.sort_by(|one, other| one.name.cmp(&other.name));
     inventory.releases.sort_by_key(|manifest| manifest.seq);
+    if dir::planted("gc-by-mtime") {
+        let mtime = |id: &ReleaseId| root.releases().stat_if_there(id).ok().flatten().map(|stat| stat.0.st_mtime);
+        inventory.releases.sort_by_key(|manifest| mtime(&manifest.id));
+    }
     Ok(())
 }
 

@@ -142,6 +142,9 @@ pub fn replace_noting(
     refuse_leaving(lock, target)?;
     let root: &Dir = lock.dir();
     let temporary = format!("{TEMPORARY}{}", dir::random_suffix());
+    if dir::planted("unlink-then-create") {
+        let _ = root.remove_file(name);
+    }
     let replaced = root.symlink(target.text(), &temporary).and_then(|()| root.rename(&temporary, root, name));
     if let Err(error) = replaced {
         // Whoever takes the lock next would remove it too.

@@ -82,7 +82,10 @@ pub fn begin(lock: &Lock<'_>, id: ReleaseId, seq: u64, pipe: &str, tool: &str) -
         // Neither waits for the disk: after a power cut nobody builds here, and the next collection takes it.
         dir.swap_file(BUILD, &serde_json::to_vec(&build)?, 0o600)?;
         dir.swap_file(LOCK, b"", 0o600)?;
-        let tree = dir.create_dir(TREE, 0o755)?;
+        let tree = match dir::planted("in-place-build") {
+            true => lock.releases().create_dir(&id, 0o755)?,
+            false => dir.create_dir(TREE, 0o755)?,
+        };
         let flock = take(&dir)?.context("lock the new build")?;
         Ok(Staging {
             id: id.clone(),

@@ -17,8 +17,32 @@ pub fn directory() -> &'static Path {
             crate::skip::note("building: CUTOVER_TEST_BINARIES names the binaries, which may be stale");
             given.into()
         }
-        None => build(),
+        None => shelf("bin", &["--workspace"], false),
     })
+}
+
+/// The same binaries with the bugs of dir/src/planted.rs in them, which CUTOVER_PLANTED chooses from.
+pub fn planted() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let tools = ["mk", "switch", "gc", "pin", "lock"].map(|tool| format!("release-{tool}"));
+        let services = ["health", "restart", "route"].map(|tool| format!("svc-{tool}"));
+        let mut words = vec!["--features", "dir/planted"];
+        tools.iter().chain(&services).for_each(|tool| words.extend(["-p", tool.as_str()]));
+        let planted = shelf("planted", &words, true);
+        // What the stories bring themselves has no bugs to plant.
+        for own in ["shop-service", "shop-manager", "shop-client"] {
+            place(&directory().join(own), &planted);
+        }
+        planted
+    })
+}
+
+/// Whether a binary has bugs to choose from.
+pub fn has_planted_bugs(binary: &Path) -> bool {
+    let bytes = fs::read(binary).unwrap_or_else(|error| panic!("read {}: {error}", binary.display()));
+    let name = b"CUTOVER_PLANTED";
+    bytes.windows(name.len()).any(|window| window == name)
 }
 
 /// The top of the workspace.
@@ -33,14 +57,16 @@ pub fn target() -> PathBuf {
     exe.ancestors().nth(3).expect("a test lies in target/PROFILE/deps").to_owned()
 }
 
-fn build() -> PathBuf {
+/// Builds what these words of cargo say, onto the shelf of this name.
+fn shelf(name: &str, words: &[&str], with_bugs: bool) -> PathBuf {
     let (workspace, target) = (workspace(), target());
     let shelf = target.join("stories");
     fs::create_dir_all(&shelf).expect("make the shelf for binaries");
     let lock = File::create(shelf.join("lock")).expect("open the lock of the shelf");
     lock.lock().expect("lock the shelf");
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .args(["build", "--bins", "--message-format=json-render-diagnostics"])
+        .args(words)
         .arg("--target-dir")
         .arg(&target)
         .current_dir(&workspace)
@@ -48,10 +74,15 @@ fn build() -> PathBuf {
         .output()
         .expect("run cargo build");
     assert!(output.status.success(), "cargo build failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    let built = shelf.join("bin");
+    let built = shelf.join(name);
     fs::create_dir_all(&built).expect("make the shelf for binaries");
     for executable in executables(&output.stdout) {
         place(&executable, &built);
+        // A build that somebody started in between may have put the other kind under the same name.
+        let placed = built.join(executable.file_name().expect("a binary has a name"));
+        if placed.file_name().is_some_and(|name| name == "release-switch") {
+            assert_eq!(has_planted_bugs(&placed), with_bugs, "{} is of another build: try again", placed.display());
+        }
     }
     built
 }

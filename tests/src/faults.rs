@@ -21,6 +21,9 @@ pub use sweep::CHANGING;
 use crate::checker::Violation;
 use crate::skip;
 
+/// Names the only operations to try, separated by spaces; for a story that is tried with one planted bug.
+pub const ONLY: &str = "CUTOVER_FAULTS_ONLY";
+
 /// How much is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
@@ -101,8 +104,12 @@ pub fn swept(operations: &[Operation]) -> Option<Outcome> {
 
 /// Every operation with every fault of the tier, on two threads, the longest first.
 fn all_units() -> Vec<(Operation, Outcome)> {
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let is_wanted =
+        |operation: &&Operation| only.is_empty() || only.split(' ').any(|wanted| wanted == format!("{operation:?}"));
     let units: Vec<_> = Operation::ALL
         .iter()
+        .filter(is_wanted)
         .flat_map(|operation| operation.faults(Tier::asked()).into_iter().map(|fault| (*operation, fault)))
         .collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -144,8 +151,18 @@ pub fn held_at_every_call(promise: &'static str, operations: &[Operation]) {
 /// Puts a line into the closing table: a promise, how often it was asserted under faults, how often it did not hold.
 pub fn tell(promise: &str, points: usize, violations: usize) {
     skip::measured(&format!("{promise} asserted at {points} points, {violations} violations"));
+    line(&format!("{promise}\t{points}\t{violations}"));
+}
+
+/// The same for a planted bug, the story that was to report it, and whether it did.
+pub fn tell_caught(bug: &str, story: &str, caught: bool) {
+    skip::measured(&format!("{bug} is {} by {story}", if caught { "caught" } else { "MISSED" }));
+    line(&format!("planted\t{bug}\t{story}\t{}", if caught { "caught" } else { "missed" }));
+}
+
+fn line(text: &str) {
     if let Some(table) = std::env::var_os("CUTOVER_FAULTS_TABLE") {
         let mut file = OpenOptions::new().append(true).create(true).open(table).expect("open the table");
-        writeln!(file, "{promise}\t{points}\t{violations}").expect("write the table");
+        writeln!(file, "{text}").expect("write the table");
     }
 }

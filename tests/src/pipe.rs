@@ -30,6 +30,8 @@ impl Pipe {
         env.insert("HOME".to_owned(), shop.path().display().to_string());
         env.insert("ROOT".to_owned(), shop.root().display().to_string());
         env.insert("LC_ALL".to_owned(), "C.UTF-8".to_owned());
+        // A story that is tried with a planted bug hands it on: see `planted`.
+        env.extend(std::env::var("CUTOVER_PLANTED").map(|bug| ("CUTOVER_PLANTED".to_owned(), bug)));
         Self {
             script,
             shell: vec!["dash".to_owned(), "-c".to_owned()],

@@ -30,6 +30,21 @@ fn the_pinned_the_current_and_the_previous_stay_and_each_reason_is_told() {
 }
 
 #[test]
+fn dates_of_directories_mean_nothing() {
+    let shop = Shop::new();
+    let ids: Vec<_> = (1..7).map(|n| shop.deploy_well(&format!("v{n}"))).collect();
+    for (age, id) in ids.iter().rev().enumerate() {
+        shop.pipe(format!("touch -d '{} days ago' root/releases/{id}", 100 - age)).run().exits(0);
+    }
+    let run = collection!(shop, "release-gc --root $ROOT -n --keep 3").run();
+    run.exits(0);
+    for id in &ids[3..] {
+        assert!(shop.releases().contains(id), "{id} was collected\n{run}");
+    }
+    assert_eq!(shop.releases().len(), 3, "{run}");
+}
+
+#[test]
 fn a_pin_made_with_the_release_keeps_it() {
     let shop = Shop::new();
     shop.source("v1");

@@ -1,9 +1,13 @@
 //! The order of system calls, as strace saw it: content, then rename, then parents, then the record.
 //!
-//! The rules are functions over a trace, and a test takes essential calls out of a real trace to see that the rules notice.
+//! The rules are in `stories::order`; a test takes essential calls out of a real trace to see that they notice.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use stories::order::{
+    a_link_is_switched_in_order, a_release_is_published_in_order, changes_are_made_under_the_lock, is_rename, is_sync,
+    is_sync_of, nothing_is_done_before_stdin_has_ended, renames_to, temporary_names,
+};
 use stories::trace::{self, Call};
 use stories::{Shop, skip};
 
@@ -14,94 +18,6 @@ fn traced(shop: &Shop, script: &str) -> Option<Vec<Call>> {
     let words = ["strace", "-f", "-y", "-qq", "-s", "256", "-o", &output, "-e", "trace=%file,%desc,sync"];
     shop.pipe(script).under(words).run().exits(0);
     Some(trace::read(&file))
-}
-
-fn is_sync(call: &Call) -> bool {
-    ["fsync", "fdatasync", "syncfs"].contains(&call.name.as_str())
-}
-
-fn is_sync_of(call: &Call, path: &Path) -> bool {
-    is_sync(call) && call.arguments.contains(&format!("<{}>", path.display()))
-}
-
-fn is_rename(call: &Call) -> bool {
-    call.name.starts_with("rename")
-}
-
-/// Whether a rename's new name is this: its directory's descriptor and name, or the whole path.
-fn renames_to(call: &Call, path: &Path) -> bool {
-    let (dir, name) =
-        (path.parent().expect("a parent"), path.file_name().expect("a name").to_string_lossy().into_owned());
-    let by_descriptor = format!("<{}>, \"{name}\"", dir.display());
-    let last = call.arguments.rsplit_once(&by_descriptor);
-    is_rename(call)
-        && (last.is_some_and(|(before, _)| before.contains(", "))
-            || call.arguments.ends_with(&format!("\"{}\"", path.display())))
-}
-
-fn position(calls: &[Call], what: &str, is_it: impl Fn(&Call) -> bool) -> Result<usize, String> {
-    calls.iter().position(is_it).ok_or_else(|| format!("there is no {what}"))
-}
-
-fn last_position(calls: &[Call], is_it: impl Fn(&Call) -> bool) -> Option<usize> {
-    calls.iter().rposition(is_it)
-}
-
-/// The position of the record: the last write to descriptor 1.
-fn record(calls: &[Call]) -> Result<usize, String> {
-    last_position(calls, |call| call.name == "write" && call.arguments.starts_with("1<"))
-        .ok_or_else(|| "no record".into())
-}
-
-/// A release is published: its content is synced before its manifest, that before the rename, the parents before the record.
-fn a_release_is_published_in_order(calls: &[Call], root: &Path, id: &str) -> Result<(), String> {
-    let (state, releases) = (root.join(".cutover"), root.join("releases"));
-    let published = position(calls, "rename of the release", |call| renames_to(call, &releases.join(id)))?;
-    let staging = format!("{}/", state.join("staging").display());
-    let written = last_position(&calls[..published], |call| {
-        ["write", "pwrite64", "copy_file_range", "sendfile", "ftruncate"].contains(&call.name.as_str())
-            && call.arguments.contains(&staging)
-    });
-    let content = last_position(&calls[..published], |call| {
-        call.name == "syncfs" || (is_sync(call) && call.arguments.contains(&staging))
-    })
-    .ok_or("the content is not synced before the rename")?;
-    if written.is_some_and(|written| written > content) {
-        return Err("something is written to the tree after it was synced".into());
-    }
-    let manifest = state.join("manifests");
-    let named = last_position(&calls[..published], |call| renames_to(call, &manifest.join(format!("{id}.json"))))
-        .ok_or("the manifest is not there before the release")?;
-    last_position(&calls[..named], |call| {
-        (is_sync(call) && call.arguments.contains(&format!("{}/", manifest.display()))) || call.name == "syncfs"
-    })
-    .ok_or("the manifest is not synced before it gets its name")?;
-    if !calls[named..published].iter().any(|call| is_sync_of(call, &manifest)) {
-        return Err("the manifest's directory is not synced before the release".into());
-    }
-    let record = record(calls)?;
-    if !calls[published..record].iter().any(|call| is_sync_of(call, &releases)) {
-        return Err("releases/ is not synced before the record".into());
-    }
-    Ok(())
-}
-
-/// A link is switched: its intent is written before (for a kill, which needs no sync); the root and the end of the
-/// intent are durable before the record.
-fn a_link_is_switched_in_order(calls: &[Call], root: &Path) -> Result<(), String> {
-    let flipped = position(calls, "rename of the link", |call| renames_to(call, &root.join("current")))?;
-    let history = format!("<{}>", root.join(".cutover/history.jsonl").display());
-    let is_history = |call: &Call| call.arguments.contains(&history);
-    position(&calls[..flipped], "intent before the link", |call| is_history(call) && call.name.contains("write"))?;
-    let record = record(calls)?;
-    let after = &calls[flipped..record];
-    position(after, "sync of the root after the link", |call| is_sync_of(call, root))?;
-    let done = position(after, "end of the intent", |call| is_history(call) && call.name.contains("write"))?;
-    position(&after[done..], "sync of the end of the intent", |call| is_history(call) && is_sync(call))?;
-    let unlinked = calls.iter().any(|call| {
-        call.name.starts_with("unlink") && call.arguments.contains(&format!("<{}>, \"current\"", root.display()))
-    });
-    if unlinked { Err("the link is removed".into()) } else { Ok(()) }
 }
 
 /// The canonical root: strace prints what a descriptor really names.
@@ -160,4 +76,68 @@ fn a_switch_is_intended_done_and_recorded_in_that_order() {
 fn shown(calls: &[Call]) -> String {
     let shown = calls.iter().filter(|call| is_sync(call) || is_rename(call) || call.name.contains("write"));
     shown.map(|call| format!("{} {}({:.200})\n", call.pid, call.name, call.arguments)).collect()
+}
+
+#[test]
+fn what_others_see_is_changed_under_the_lock() {
+    if without_strace() {
+        skip!("strace cannot trace here");
+    }
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    for n in 2..5 {
+        shop.deploy_well(&format!("v{n}"));
+    }
+    for (script, changes) in [
+        ("release-mk --root $ROOT --from v1".to_owned(), 1),
+        (format!("release-switch --root $ROOT --to {v1}"), 3),
+        ("release-gc --root $ROOT -n --keep 1 --keep-unused 0s".to_owned(), 2),
+    ] {
+        let Some(calls) = traced(&shop, &script) else { return };
+        let root = real_root(&shop);
+        let rule = |calls: &[Call]| changes_are_made_under_the_lock(calls, &root);
+        let seen = rule(&calls).unwrap_or_else(|why| panic!("{script}: {why}\n{}", shown(&calls)));
+        assert!(seen >= changes, "{script}: only {seen} changes\n{}", shown(&calls));
+        the_rule_notices(&calls, |calls| rule(calls).map(drop), |call| call.name == "flock");
+    }
+}
+
+#[test]
+fn nothing_is_done_before_the_record_has_ended() {
+    if without_strace() {
+        skip!("strace cannot trace here");
+    }
+    let shop = Shop::new();
+    shop.deploy("v1");
+    shop.source("v2");
+    shop.pipe("release-mk --root $ROOT --from v2 >made").run().exits(0);
+    let root = real_root(&shop);
+    for script in ["exec release-switch <made", "exec release-gc --keep 1 <made"] {
+        let Some(calls) = traced(&shop, script) else { return };
+        let rule = |calls: &[Call]| nothing_is_done_before_stdin_has_ended(calls, &root);
+        rule(&calls).unwrap_or_else(|why| panic!("{script}: {why}\n{}", shown(&calls)));
+        the_rule_notices(&calls, rule, |call| call.name == "read" && call.arguments.starts_with("0<"));
+    }
+}
+
+/// Process ids come again, in every container from 1 on: what a killed run left must not be in another one's way.
+#[test]
+fn two_runs_with_one_process_id_share_no_temporary_name() {
+    let alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    if without_strace() || !skip::succeeds(&[&alone[..], &["true"]].concat()) {
+        skip!("strace or a namespace for processes cannot be had here");
+    }
+    let shop = Shop::new();
+    let ids = [shop.deploy("v1"), shop.deploy("v2")];
+    let root = real_root(&shop);
+    let names = ids.map(|id| {
+        let file = shop.path().join("trace").display().to_string();
+        let script =
+            format!("strace -f -y -qq -s 256 -o {file} -e trace=%file,%desc release-switch --root $ROOT --to {id}");
+        shop.pipe(script).under(alone).run().exits(0);
+        temporary_names(&trace::read(std::path::Path::new(&file)), &root)
+    });
+    assert!(names[0].len() >= 2, "{names:?}");
+    let shared: Vec<_> = names[0].intersection(&names[1]).collect();
+    assert!(shared.is_empty(), "both used the names {shared:?}");
 }

@@ -30,6 +30,7 @@ mod no_request_is_lost;
 mod no_root_by_mistake;
 mod overtaken_holds;
 mod planning;
+mod planted_bugs;
 mod primary_backup;
 mod primary_backup_on_upstart;
 mod promises;

@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use super::Pipe;
 use crate::run_file::{Overtakes, RunFile};
-use crate::{DeployLock, Exit, Failure, Holder, Interrupts, RootDir, Stage, clock, look, report};
+use crate::{DeployLock, Exit, Failure, Holder, Interrupts, RootDir, Stage, clock, look, output, report};
 
 impl Pipe {
     /// Right before a long preparation that changes nothing visible, a build: looks down the pipe and
@@ -27,6 +27,9 @@ impl Pipe {
     /// or finds it inherited, writes `run.json`. In a dry run only looks.
     pub fn begin_effect(&mut self) -> anyhow::Result<()> {
         self.take_deploy_lock()?;
+        if dir::planted("record-before-effect") && self.record.release.is_some() {
+            output::write(&self.record)?;
+        }
         self.progress()
     }
 

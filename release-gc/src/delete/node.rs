@@ -109,6 +109,18 @@ impl Node {
         Some((top, lifted))
     }
 
+    /// Removes the contents of the directory that a link leads to: what no deletion may do, see [`dir::planted`].
+    pub(super) fn empty_where_it_leads(&self, link: &CStr) {
+        let path = format!("/proc/self/fd/{}/{}", self.fd.as_raw_fd(), link.to_string_lossy());
+        let Ok(target) = Dir::open(path.as_ref()) else { return };
+        let names = target.names().unwrap_or_default();
+        super::delete(
+            &target,
+            &names.into_iter().filter_map(|name| name.into_string().ok()).collect::<Vec<_>>(),
+            &|| false,
+        );
+    }
+
     /// Notes `count` more steps before it can be removed.
     pub(super) fn expect(&self, count: usize) {
         self.pending.fetch_add(count, Ordering::Relaxed);

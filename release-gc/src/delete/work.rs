@@ -121,6 +121,9 @@ impl Worker<'_> {
                 directories.push((*name).to_owned());
                 continue;
             }
+            if *kind == FileType::Symlink && dir::planted("follow-link-in-deletion") {
+                node.empty_where_it_leads(name);
+            }
             let bytes_of_it = space_ahead.or_else(|| look_at(node, name, *kind)).unwrap_or(0);
             match node.unlink(name, AtFlags::empty()) {
                 Ok(()) => {

@@ -60,6 +60,9 @@ impl Replaced {
         // An empty former one stands for none: the file is new.
         let former = self.text()?.unwrap_or_default();
         self.dir.replace_file(self.beside("former"), former.as_bytes(), MODE)?;
+        if dir::planted("configuration-unlinked") {
+            let _ = self.dir.remove_file(&self.name);
+        }
         Ok(self.dir.replace_file(&self.name, text.as_bytes(), self.mode()?)?)
     }
 

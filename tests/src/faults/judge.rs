@@ -45,9 +45,11 @@ pub(super) fn at_once(
         found.extend(checker.removed_although_kept(2));
     }
     found.extend(untrue(run, scene, fault));
-    if run.status == 0 || run.status == 4 {
+    // A whole record that says ok counts, whatever became of the tool afterwards.
+    let acknowledged = Record::parse(&run.stdout).is_ok_and(|record| record["ok"] == true);
+    if run.status == 0 || run.status == 4 || acknowledged {
         promises.push("I3");
-        found.extend(lost(operation, shop, run, checker));
+        found.extend(lost(operation, shop, scene, run, checker));
     }
     record(outcome, &promises, found, &format!("{at}\n{run}"));
 }
@@ -97,7 +99,7 @@ fn untrue(run: &Run, scene: &Scene, fault: Fault) -> Option<Violation> {
 }
 
 /// I3: what was acknowledged is there.
-fn lost(operation: Operation, shop: &Shop, run: &Run, checker: &Checker) -> Option<Violation> {
+fn lost(operation: Operation, shop: &Shop, scene: &Scene, run: &Run, checker: &Checker) -> Option<Violation> {
     match operation {
         Operation::Make => {
             let id = Record::parse(&run.stdout).ok().map(|record| record.id().to_owned());
@@ -111,6 +113,11 @@ fn lost(operation: Operation, shop: &Shop, run: &Run, checker: &Checker) -> Opti
             let pin = |id: &String| shop.root().join(format!(".cutover/pins/{id}.json")).is_file();
             (!shop.releases().iter().any(pin)).then(|| violation("I3", "the pin was set but is not there"))
         }
-        _ => None,
+        Operation::Switch | Operation::Rollback => {
+            let now = shop.current();
+            let there = now.as_ref() == Some(&scene.new);
+            (!there).then(|| violation("I3", format!("it said that it was done, but the link names {now:?}")))
+        }
+        Operation::Collect | Operation::Undo => None,
     }
 }
