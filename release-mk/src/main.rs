@@ -1,52 +1,5 @@
-//! release-mk: makes a release out of a directory, a file, an archive or a git revision, and starts the record.
+//! The program; what it does is in the library beside it.
 
-mod apply;
-mod artifact;
-mod build;
-mod changed;
-mod cli;
-mod content;
-mod entries;
-mod environment;
-mod exclude;
-mod fingerprint;
-mod links;
-mod metadata;
-mod plan;
-mod pool;
-mod progress;
-mod rehash;
-mod remove;
-mod share;
-mod shown;
-mod source;
-mod space;
-mod stamp;
-mod stat_cache;
-mod state;
-mod steps;
-mod unchanged;
-mod watch;
-
-use std::process::ExitCode;
-
-use record::{Role, Tool};
-
-const TOOL: Tool = Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
-
-fn main() -> ExitCode {
-    let (request, options) = cli::request();
-    record::run(TOOL, Role::Begins, options, |pipe| {
-        let source = source::open(&request)?;
-        let site = apply::enter(pipe)?;
-        if request.if_changed && changed::is_settled(pipe, &request, &source, &site)? {
-            return Ok(());
-        }
-        let facts = apply::look(pipe, &request, &source, &site)?;
-        let plan = plan::plan(&request, &facts)?;
-        match pipe.dry_run() {
-            true => apply::announce(pipe, &request, &plan, &site),
-            false => apply::apply(pipe, &request, &source, &site, &plan),
-        }
-    })
+fn main() -> std::process::ExitCode {
+    release_mk::main()
 }
