@@ -11,6 +11,8 @@ mod elide;
 mod exit;
 mod failure;
 mod finish;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 mod incoming;
 mod input;

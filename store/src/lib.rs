@@ -6,6 +6,8 @@
 
 pub mod adopt;
 pub mod debris;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod history;
 mod id;
 pub mod inventory;

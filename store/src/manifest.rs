@@ -121,14 +121,24 @@ fn read_in(manifests: &Dir, id: &ReleaseId) -> anyhow::Result<Manifest> {
     let name = file_name(id);
     let reading = || format!("read manifest {}", manifests.path().join(&name).display());
     let bytes = manifests.read_file(&name, 1 << 20)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).with_context(reading)?;
-    ensure!(manifest.id == *id, "{}: it is about {}", reading(), manifest.id);
+    parse(&bytes, id).with_context(reading)
+}
+
+/// The manifest of `id` in `bytes`.
+pub(crate) fn parse(bytes: &[u8], id: &ReleaseId) -> anyhow::Result<Manifest> {
+    let manifest: Manifest = serde_json::from_slice(bytes)?;
+    ensure!(manifest.id == *id, "it is about {}", manifest.id);
     Ok(manifest)
 }
 
 /// Writes a manifest that is not there yet, durable when it returns.
 pub fn write(lock: &Lock<'_>, manifest: &Manifest) -> anyhow::Result<()> {
+    Ok(lock.part("manifests")?.create_file(file_name(&manifest.id), &text(manifest)?, 0o644)?)
+}
+
+/// The file's content.
+pub(crate) fn text(manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(manifest)?;
     bytes.push(b'\n');
-    Ok(lock.part("manifests")?.create_file(file_name(&manifest.id), &bytes, 0o644)?)
+    Ok(bytes)
 }

@@ -71,7 +71,12 @@ fn read_in(pins: &Dir, id: &ReleaseId) -> Option<PinState> {
         Err(e) => return Some(PinState::Unreadable(format!("{e}: {}", e.errno().desc()))),
         Ok(bytes) => bytes,
     };
-    Some(match serde_json::from_slice::<Pin>(&bytes) {
+    Some(parse(&bytes, id))
+}
+
+/// The pin of `id` in `bytes`.
+pub(crate) fn parse(bytes: &[u8], id: &ReleaseId) -> PinState {
+    match serde_json::from_slice::<Pin>(bytes) {
         Err(e) => PinState::Unreadable(format!("the pin of {id} does not read: {e}")),
         Ok(pin) if pin.id != *id => PinState::Unreadable(format!("the pin of {id} is about {}", pin.id)),
         Ok(pin) if pin.until().is_none() => PinState::Unreadable(format!(
@@ -79,7 +84,7 @@ fn read_in(pins: &Dir, id: &ReleaseId) -> Option<PinState> {
             pin.until.escape_debug()
         )),
         Ok(pin) => PinState::Readable(pin),
-    })
+    }
 }
 
 /// Writes a pin over the former one, durable when it returns.

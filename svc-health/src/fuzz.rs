@@ -93,6 +93,6 @@ fn framed(bytes: &[u8]) {
 mod tests {
     #[test]
     fn the_corpus_of_answers_breaks_no_law() {
-        assert!(record::fuzz::replay("http", super::http) > 5);
+        assert!(record::fuzz::replay("http", 64, super::http) > 5);
     }
 }

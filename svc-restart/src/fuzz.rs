@@ -29,9 +29,9 @@ mod tests {
 
     #[test]
     fn the_corpora_of_managers_break_no_law() {
-        assert!(replay("systemd", super::systemd) > 3);
-        assert!(replay("supervisor", super::supervisor) > 3);
-        assert!(replay("upstart", super::upstart) > 3);
-        assert!(replay("compose", super::compose) > 3);
+        assert!(replay("systemd", 64, super::systemd) > 3);
+        assert!(replay("supervisor", 64, super::supervisor) > 3);
+        assert!(replay("upstart", 64, super::upstart) > 3);
+        assert!(replay("compose", 64, super::compose) > 3);
     }
 }

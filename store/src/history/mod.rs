@@ -6,7 +6,7 @@
 mod entry;
 mod journal;
 mod lines;
-mod parse;
+pub(crate) mod parse;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -8,24 +8,20 @@ use super::{Entry, History};
 
 /// The history in `bytes`, and how many of its bytes are whole lines.
 pub(crate) fn parse(bytes: &[u8]) -> (History, u64) {
+    let mut lines: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').collect();
+    // All of the end that a crash may have left at once: else the line before would be the torn one of the next reader.
+    while lines.last().is_some_and(|line| line.last() != Some(&b'\n') || line.contains(&0)) {
+        lines.pop();
+    }
+    let whole: usize = lines.iter().map(|line| line.len()).sum();
     let mut history = History::of([]);
-    let mut whole = 0;
-    let mut torn = false;
-    for (index, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
-        let end = whole + line.len();
-        if line.last() != Some(&b'\n') || (end == bytes.len() && line.contains(&0)) {
-            torn = true;
-            break;
-        }
-        whole = end;
+    for (index, line) in lines.into_iter().enumerate() {
         match serde_json::from_slice::<Entry>(line) {
             Ok(entry) => take(&mut history, entry, index + 1),
             Err(error) => history.problems.push(format!("line {} of the history does not read: {error}", index + 1)),
         }
     }
-    if torn {
-        history.torn_bytes = (bytes.len() - whole) as u64;
-    }
+    history.torn_bytes = (bytes.len() - whole) as u64;
     (history, whole as u64)
 }
 

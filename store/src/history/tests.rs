@@ -200,3 +200,19 @@ proptest! {
         prop_assert_eq!(previous(&history), expected);
     }
 }
+
+#[test]
+fn what_a_repair_leaves_is_torn_nowhere() {
+    let line = |seq| serde_json::to_string(&entry(seq, Kind::Done, Some(seq))).unwrap() + "\n";
+    let zeros = line(2).replace("current", "cur\0\0\0\0");
+    // A line with zeros in it, and half a line behind that: whoever cuts off the half must cut off the zeros too, or
+    // the next one does, and takes a line away that was called damaged before.
+    let torn = format!("{}{zeros}{}", line(1), &line(3)[..20]);
+    let (history, end) = parse(torn.as_bytes());
+    assert_eq!((history.entries().len(), history.problems.len()), (1, 0));
+    assert_eq!(end as usize, line(1).len());
+    // Before a whole line it is damage, not the end of what was written.
+    let (history, end) = parse(format!("{}{zeros}{}", line(1), line(3)).as_bytes());
+    assert_eq!((history.entries().len(), history.problems.len(), history.torn_bytes), (2, 1, 0));
+    assert!(end > 0);
+}

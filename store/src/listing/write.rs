@@ -50,7 +50,7 @@ impl<W: Write> Writer<W> {
         self.out.write_all(&self.line)?;
         self.files += 1;
         if let What::File { size, .. } = entry.what {
-            self.bytes += size;
+            self.bytes = self.bytes.saturating_add(size);
         }
         let last = self.last.get_or_insert_default();
         last.clear();
