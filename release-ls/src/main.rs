@@ -1,26 +1,5 @@
-//! `release-ls`: shows the releases of a root.
+//! The program; what it does is in the library beside it.
 
-mod activations;
-mod cli;
-mod columns;
-mod html;
-mod listed;
-mod out;
-mod show;
-mod table;
-mod text;
-mod verify;
-mod walk;
-
-use std::process::ExitCode;
-
-use record::Tool;
-
-const TOOL: Tool = Tool { name: "release-ls", version: env!("CARGO_PKG_VERSION") };
-
-fn main() -> ExitCode {
-    match cli::request().and_then(|request| show::show(&request)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => record::complain_alone(TOOL, &error),
-    }
+fn main() -> std::process::ExitCode {
+    release_ls::main()
 }

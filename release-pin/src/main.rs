@@ -1,23 +1,5 @@
-//! `release-pin`: keeps a release until a date, with an owner and a reason.
+//! The program; what it does is in the library beside it.
 
-mod apply;
-mod cli;
-mod list;
-mod pin;
-mod plan;
-
-use std::process::ExitCode;
-
-use record::Tool;
-
-use crate::cli::What;
-
-const TOOL: Tool = Tool { name: "release-pin", version: env!("CARGO_PKG_VERSION") };
-
-fn main() -> ExitCode {
-    let request = cli::request();
-    record::run(TOOL, request.role(), request.options.clone(), |pipe| match &request.what {
-        What::List => list::list(pipe),
-        what => pin::pin(pipe, request.id.as_ref(), what),
-    })
+fn main() -> std::process::ExitCode {
+    release_pin::main()
 }

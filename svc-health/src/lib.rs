@@ -3,7 +3,7 @@
 //! It changes nothing: everything below only asks, again and again, and decides. See `verdict` for what the answers
 //! add up to and `probe` for the ways of asking.
 //!
-//! A library only so that its readers can be reached by fuzzing; what it offers is the program.
+//! A library so that all tools can be put into one program and fuzzing can reach the readers; what it offers is the program.
 
 mod ask;
 mod asked;

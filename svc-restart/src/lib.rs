@@ -1,6 +1,6 @@
 //! `svc-restart`: restarts the instances of a service in order, in batches, each behind a gate.
 //!
-//! A library only so that its readers can be reached by fuzzing; what it offers is the program.
+//! A library so that all tools can be put into one program and fuzzing can reach the readers; what it offers is the program.
 
 mod account;
 mod act;

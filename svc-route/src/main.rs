@@ -1,29 +1,5 @@
-//! svc-route moves traffic between the slots of a service, and back.
+//! The program; what it does is in the library beside it.
 
-mod apply;
-mod cli;
-mod connections;
-mod gate;
-mod plan;
-mod routers;
-mod slots;
-mod undo;
-
-use std::process::ExitCode;
-
-use record::Tool;
-
-const TOOL: Tool = Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
-
-fn main() -> ExitCode {
-    let request = cli::request();
-    record::run(TOOL, request.role(), request.options.clone(), |pipe| {
-        if let Some(root) = pipe.root_path_if_any()? {
-            pipe.enter(record::RootDir::open(&root, request.options.allow_network_fs)?);
-        }
-        match &request.action {
-            cli::Action::Undo => undo::take_back(pipe, &request),
-            _ => apply::apply(pipe, &request),
-        }
-    })
+fn main() -> std::process::ExitCode {
+    svc_route::main()
 }
