@@ -6,6 +6,7 @@
 
 pub mod binaries;
 pub mod checker;
+pub mod disk;
 pub mod faults;
 pub mod listing;
 pub mod load;

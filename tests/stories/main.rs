@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "stories act on the world as users do")]
 
 mod a_deploy_with_systemd;
+mod a_disk_after_a_power_cut;
 mod a_failing_gate;
 mod a_good_deploy;
 mod a_kill_at_every_call;
