@@ -8,6 +8,7 @@ pub mod binaries;
 pub mod checker;
 pub mod disk;
 pub mod faults;
+pub mod halts;
 pub mod listing;
 pub mod load;
 pub mod order;

@@ -133,7 +133,10 @@ impl Running {
         Run { script: self.script.clone(), status, stdout, stderr, elapsed }
     }
 
-    fn ends_in_time(&self) -> bool {
+    fn ends_in_time(&mut self) -> bool {
+        if !self.is_running() {
+            return true;
+        }
         let pid = rustix::process::Pid::from_raw(self.group.as_raw()).expect("a pid");
         let ended = pidfd_open(pid, PidfdFlags::empty()).expect("watch the shell");
         let left = self.deadline.saturating_sub(self.started.elapsed());

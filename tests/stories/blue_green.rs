@@ -1,14 +1,15 @@
 //! The recipes blue-green and canary: real systemd, real nginx, a client that asks all the time.
 
 use std::fs;
+use std::time::Duration;
 
 use stories::real::systemd::Systemd;
 use stories::{Run, Shop, binaries, skip};
 
 /// A shop whose two slots are units, behind an nginx that is a unit too.
-struct Street {
-    systemd: Systemd,
-    shop: Shop,
+pub(crate) struct Street {
+    pub(crate) systemd: Systemd,
+    pub(crate) shop: Shop,
 }
 
 /// A unit whose instance `blue` or `green` runs from the link of that name, on a port of its own.
@@ -63,7 +64,7 @@ impl Street {
         Ok(Self { systemd, shop })
     }
 
-    fn script(&self, text: &str) -> stories::Pipe {
+    pub(crate) fn script(&self, text: &str) -> stories::Pipe {
         let shop = &self.shop;
         let address = |i| format!("127.0.0.1:{}", shop.services().port(i));
         let proxy = shop.path().join("proxy").display().to_string();
@@ -74,26 +75,26 @@ impl Street {
             .env("BLUE", address(1))
             .env("GREEN", address(2))
             .env("CONFIG", format!("{proxy}/shop.upstream"))
-            .env("NGINX", nginx(shop))
+            .env("NGINX", nginx(shop).replace("/usr/sbin/", ""))
             .env("NGINX_PID", format!("{proxy}/nginx.pid"))
             .env("STABLE", "200ms")
             .env("WAIT", "3s")
             .env("PAUSE", "200ms")
     }
 
-    /// Deploys under load; what the client saw comes after the record on stderr.
+    /// Runs a command while a client asks nginx all the time; the second is what the client tells.
     fn under_load(&self, command: &str, old: &str, new: &str) -> (Run, String) {
-        let stop = self.shop.path().join(format!("stop-{new}"));
-        let client = format!("shop-client {} {} {old} {new}", self.shop.services().port(4), stop.display());
-        let running = self.script(&client).start();
-        running.pids_of("shop-client");
-        let run = self.script(command).run();
-        fs::write(&stop, "").expect("stop the client");
-        (run, running.wait().exits(0).stdout.clone())
+        asked_meanwhile(&self.systemd, &self.shop, [old, new], || self.script(command).run())
     }
 
-    fn pid(&self, slot: &str) -> String {
+    pub(crate) fn pid(&self, slot: &str) -> String {
         self.systemd.main_pid(&self.shop, &format!("shop@{slot}"))
+    }
+
+    /// Whether nginx's file gives this slot all of the traffic.
+    pub(crate) fn upstream_is(&self, live: &str) -> bool {
+        let text = self.upstream();
+        text.contains(&format!("weight=100; # {live}")) && text.matches("down; # ").count() == 1
     }
 
     fn upstream(&self) -> String {
@@ -101,7 +102,24 @@ impl Street {
     }
 }
 
-fn street() -> Result<Street, String> {
+/// Does something while a client inside asks the shop's fourth port all the time; the second is what the client tells.
+pub(crate) fn asked_meanwhile<T>(
+    systemd: &Systemd,
+    shop: &Shop,
+    [old, new]: [&str; 2],
+    act: impl FnOnce() -> T,
+) -> (T, String) {
+    let stop = shop.path().join("stop");
+    let _ = fs::remove_file(&stop);
+    let client = format!("shop-client {} {} {old} {new}", shop.services().port(4), stop.display());
+    let client = systemd.pipe(shop, client).deadline(Duration::from_secs(200)).start();
+    client.pids_of("shop-client");
+    let result = act();
+    fs::write(&stop, "").expect("stop the client");
+    (result, client.wait().exits(0).stdout.clone())
+}
+
+pub(crate) fn street() -> Result<Street, String> {
     let street = Street::new()?;
     street.shop.source("v1");
     let first = street.script("RECIPES/blue-green v1").run();
@@ -175,20 +193,17 @@ fn a_deploy_that_is_killed_leaves_a_service_and_the_same_command_repairs_it() {
         Err(why) => skip!("{why}"),
     };
     street.shop.source("v2");
-    let stop = street.shop.path().join("stop");
-    let client = format!("shop-client {} {} v1 v2", street.shop.services().port(4), stop.display());
-    let client = street.script(&client).start();
-    let deploy = street.script("RECIPES/blue-green v2").start();
-    stories::running::until("the idle slot runs", || street.pid("green") != "0");
-    deploy.signal_all(nix::sys::signal::Signal::SIGKILL);
-    drop(deploy);
-    assert_ne!(street.pid("blue"), "0");
-    let run = street.script("RECIPES/blue-green v2").run();
-    run.exits(0);
-    assert_ne!(street.pid("green"), "0", "{run}");
-    assert_eq!(street.pid("blue"), "0", "{run}");
-    fs::write(&stop, "").expect("stop the client");
-    let seen = client.wait().exits(0).stdout.clone();
+    let ((), seen) = asked_meanwhile(&street.systemd, &street.shop, ["v1", "v2"], || {
+        let deploy = street.script("RECIPES/blue-green v2").start();
+        stories::running::until("the idle slot runs", || street.pid("green") != "0");
+        deploy.signal_all(nix::sys::signal::Signal::SIGKILL);
+        drop(deploy);
+        assert_ne!(street.pid("blue"), "0");
+        let run = street.script("RECIPES/blue-green v2").run();
+        run.exits(0);
+        assert_ne!(street.pid("green"), "0", "{run}");
+        assert_eq!(street.pid("blue"), "0", "{run}");
+    });
     lost_nothing("blue-green killed and repaired", &seen);
     assert!(seen.contains("v1 true v2 true"), "{seen}");
 }

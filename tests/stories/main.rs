@@ -25,6 +25,7 @@ mod hostile_records;
 mod hostile_services;
 mod hostile_state;
 mod interrupts;
+mod killed_at_every_stage;
 mod managers_that_fail;
 mod no_gate_is_left_behind;
 mod no_request_is_lost;
