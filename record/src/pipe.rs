@@ -3,6 +3,7 @@
 //! Nothing is locked, read or decided before stdin has reached its end; nothing is written to stdout
 //! before the effect is done and durable.
 
+mod agrees;
 mod effect;
 mod place;
 

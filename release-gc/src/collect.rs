@@ -13,6 +13,9 @@ use crate::in_use::{self, Places};
 use crate::plan::{self, Disk, Plan};
 use crate::retention::Policy;
 
+/// So many of what went are named without being asked.
+const NAMED: usize = 10;
+
 /// Collects what no rule keeps, or only plans that.
 pub(crate) fn collect(pipe: &mut Pipe, policy: &Policy) -> anyhow::Result<()> {
     let (path, allow) = (pipe.root_path()?, pipe.options().allow_network_fs);
@@ -24,6 +27,7 @@ pub(crate) fn collect(pipe: &mut Pipe, policy: &Policy) -> anyhow::Result<()> {
         opened => opened?,
     };
     pipe.enter(RootDir::open(&path, allow)?);
+    pipe.refuse_contradiction()?;
     if pipe.dry_run() {
         let plan = decide(pipe, &root, &inventory::read(&root)?, policy, 0)?;
         return tell_plan(pipe, Some(&root), &plan);
@@ -37,6 +41,10 @@ pub(crate) fn collect(pipe: &mut Pipe, policy: &Policy) -> anyhow::Result<()> {
     let (deleted, in_trash) = apply::empty_trash(&root, &|| interrupts.pending().is_some())?;
     if progress.count() as u64 + progress.debris + deleted.entries > 0 {
         pipe.changed();
+    }
+    for id in &progress.missing {
+        let what = format!("{id} is pinned and missing in releases/; what is known of it is kept");
+        pipe.warn("gc.missing", format!("{what}: put it back, or take the pin away with release-pin {id} --remove"));
     }
     progress.add_to(&mut plan);
     let mut section = plan.to_section();
@@ -68,7 +76,7 @@ fn move_away(pipe: &mut Pipe, root: &Root, policy: &Policy, progress: &mut Progr
         if progress.count() == 0 {
             pipe.look_down()?;
             pipe.check_signals()?;
-            progress.debris = apply::remove_debris(&lock)?;
+            apply::remove_debris(&lock, pipe.now(), progress)?;
         }
         let has_more = apply::move_away(&lock, &mut plan, progress)?;
         if !has_more || pipe.interrupts().pending().is_some() {
@@ -128,10 +136,16 @@ fn tell_plan(pipe: &mut Pipe, root: Option<&Root>, plan: &Plan) -> anyhow::Resul
 
 fn tell(pipe: &Pipe, section: &GcSection) {
     explain(pipe, section);
-    for removed in &section.removed {
+    let counts = &section.counts;
+    for removed in section.removed.iter().take(NAMED) {
+        pipe.say(format!("removed {}: {}", removed.id, removed.reason));
+    }
+    for removed in section.removed.iter().skip(NAMED) {
         pipe.explain(format!("removed {}: {}", removed.id, removed.reason));
     }
-    let counts = &section.counts;
+    if counts.removed > NAMED as u64 {
+        pipe.say(format!("and {} more, which -v names", counts.removed - NAMED as u64));
+    }
     pipe.say(format!("kept {}, removed {}, freed {}", counts.kept, counts.removed, size(section.freed_bytes)));
 }
 

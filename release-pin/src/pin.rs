@@ -20,6 +20,7 @@ pub(crate) fn pin(pipe: &mut Pipe, named: Option<&ReleaseId>, what: &What) -> an
     }
     let root = Root::open(&path, allow)?;
     pipe.enter(RootDir::open(&path, allow)?);
+    pipe.refuse_contradiction()?;
     if pipe.dry_run() {
         return say(pipe, &id, &decide(pipe, Some(&root), &id, what)?);
     }

@@ -19,6 +19,7 @@ const TOLD: usize = 10;
 
 /// Asks all targets. Changes nothing but the file of `--on-change`.
 pub(crate) fn ask(pipe: &mut Pipe, request: &Request) -> anyhow::Result<()> {
+    pipe.refuse_contradiction()?;
     let record = with_path(pipe)?;
     let (targets, expect) = request.asked.read(|text| placeholders::fill(text, &record))?;
     let labels: Vec<String> = targets.iter().map(Target::label).collect();

@@ -112,7 +112,7 @@ pub(crate) fn enter(pipe: &mut Pipe) -> Result<()> {
     }
     let root = RootDir::open(&path, pipe.options().allow_network_fs)?;
     pipe.enter(root);
-    Ok(())
+    pipe.refuse_contradiction()
 }
 
 /// A section in which nothing has been touched yet.

@@ -48,6 +48,7 @@ pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result
         );
     }
     adopt(pipe, held);
+    pipe.refuse_contradiction()?;
     let (_, request) = request.with(pipe.record())?;
     let mut wanted = request.wanted.clone();
     wanted.via = wanted.via.or_else(|| Via::of(&section.via));

@@ -131,8 +131,30 @@ fn a_record_that_lies_is_refused_with_65() {
         ("another sequence number", "/release/seq", json!(999)),
     ];
     for (what, pointer, value) in of_the_root {
-        refused(&shop, "release-switch --root $ROOT", what, with(&record, pointer, value), 65);
+        for reader in READERS.iter().filter(|reader| !reader.contains("--undo")) {
+            refused(&shop, reader, what, with(&record, pointer, value.clone()), 65);
+        }
     }
+    let mut nowhere = record.clone();
+    nowhere["release"] = json!({"id": "nope"});
+    for reader in READERS.iter().filter(|reader| !reader.contains("--undo") && !reader.starts_with("release-switch")) {
+        refused(&shop, reader, "a release that is not there", line(&nowhere), 65);
+    }
+}
+
+#[test]
+fn an_undo_acts_on_no_record_of_another_release() {
+    let (shop, record) = shop();
+    let acting = "svc-restart --via exec --command restart='touch acted-before' --gate 'exit 3' shop@1";
+    let failed = shop.pipe(acting).stdin(line(&record)).run().exits(3).record().json().clone();
+    for (what, pointer, value) in [
+        ("another digest", "/release/digest", json!(format!("sha256:{}", "0".repeat(64)))),
+        ("another number", "/release/seq", json!(7)),
+    ] {
+        refused(&shop, READERS[4], what, with(&failed, pointer, value), 5);
+    }
+    shop.pipe(READERS[4]).stdin(line(&failed)).run().exits(3);
+    assert!(shop.path().join("acted").exists(), "the record as it was is taken back");
 }
 
 #[test]
