@@ -17,6 +17,8 @@ pub struct User {
     pub uid: u32,
     /// Primary group id.
     pub gid: u32,
+    /// The home directory, as stated: it need not exist.
+    pub home: String,
 }
 
 /// Both account files, read once.
@@ -78,7 +80,8 @@ impl Accounts {
             let mut fields = line.split(':');
             let name = fields.next().filter(|name| !name.is_empty())?;
             let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-            Some(User { name: name.to_owned(), uid, gid })
+            let home = fields.nth(1).unwrap_or("/").to_owned();
+            Some(User { name: name.to_owned(), uid, gid, home })
         })
     }
 
@@ -131,7 +134,10 @@ mod tests {
     #[test]
     fn the_first_line_with_an_id_answers_and_malformed_lines_are_passed_over() {
         let accounts = accounts();
-        assert_eq!(accounts.user(1001), Some(User { name: "shop".into(), uid: 1001, gid: 1001 }));
+        assert_eq!(
+            accounts.user(1001),
+            Some(User { name: "shop".into(), uid: 1001, gid: 1001, home: "/srv/shop".into() })
+        );
         assert_eq!(accounts.user_named("clerk").map(|user| user.uid), Some(1002));
         assert_eq!(accounts.user(12), None);
         assert_eq!(accounts.group_named("web"), Some(33));

@@ -1,6 +1,7 @@
 //! The effects of a collection: renames under the lock, and the deletion without it.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use dir::Dir;
@@ -26,6 +27,8 @@ pub(crate) struct Progress {
     pub(crate) builds: Vec<JudgedBuild>,
     /// Files of killed tools that went.
     pub(crate) debris: u64,
+    /// Releases that are pinned, and whose tree somebody took away.
+    pub(crate) missing: Vec<ReleaseId>,
     /// What could not be moved.
     pub(crate) left: Vec<GcLeft>,
     refused: BTreeMap<ReleaseId, Reason>,
@@ -129,13 +132,16 @@ fn move_builds(
     progress.builds.len() > before
 }
 
-/// Removes what killed tools left in `.cutover/`; how many files that were.
-pub(crate) fn remove_debris(lock: &Lock<'_>) -> Result<u64> {
-    let debris = debris::find(lock)?;
+/// Removes what killed tools left in `.cutover/`, and counts it. What is pinned and gone keeps its papers, and is named.
+pub(crate) fn remove_debris(lock: &Lock<'_>, now: SystemTime, progress: &mut Progress) -> Result<()> {
+    let missing = debris::missing(lock, now)?;
+    let debris = debris::find(lock, &missing)?;
     if !debris.is_empty() {
         debris::remove(lock, &debris)?;
     }
-    Ok(debris.len() as u64)
+    progress.debris = debris.len() as u64;
+    progress.missing = missing.into_iter().collect();
+    Ok(())
 }
 
 /// Deletes what waits in the trash, this collection's and what killed ones left. What a process came to use in the

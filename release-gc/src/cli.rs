@@ -20,7 +20,7 @@ Examples:
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]
 struct Cli {
-    /// Keep the newest N releases that were good, and the newest N that were live and not bad
+    /// Keep the newest N releases that were good, and the newest N that were live and not bad; a bad one goes at once unless something else here keeps it
     #[arg(long, value_name = "N", default_value_t = 5)]
     keep: usize,
     /// Keep what was made, or stopped being live, less than D days ago

@@ -171,10 +171,10 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
                 if error.downcast_ref::<Failure>().is_none_or(|failure| failure.code() != "mk.step") {
                     pipe.say(how_to_resume(&root, &id));
                 }
-                return Err(full(error, &root));
+                return Err(full(error, &root, "the build is kept"));
             }
             discard(pipe, &root, &name);
-            Err(full(error, &root))
+            Err(full(error, &root, "nothing of it is left"))
         }
     }
 }
@@ -300,7 +300,7 @@ fn discard(pipe: &Pipe, root: &Root, name: &str) {
 }
 
 /// An error for want of room says so, whatever was written when it came.
-fn full(error: anyhow::Error, root: &Root) -> anyhow::Error {
+fn full(error: anyhow::Error, root: &Root, left: &str) -> anyhow::Error {
     use nix::errno::Errno;
     let errno = error.chain().find_map(|cause| {
         let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
@@ -308,7 +308,7 @@ fn full(error: anyhow::Error, root: &Root) -> anyhow::Error {
     });
     match errno {
         Some(Errno::ENOSPC | Errno::EDQUOT) => error.context(
-            Failure::new(Exit::Failed, "mk.space", "no room left while the release was built; nothing of it is left")
+            Failure::new(Exit::Failed, "mk.space", format!("no room left while the release was built; {left}"))
                 .hint(format!("release-gc -n --root {} makes room", root.path().display()))
                 .retryable(),
         ),

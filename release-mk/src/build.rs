@@ -27,7 +27,7 @@ use crate::source::archive::refuse;
 use crate::source::fill::Fill;
 use crate::state::State;
 use crate::unchanged::Previous;
-use crate::{artifact, share, stamp, steps};
+use crate::{artifact, identity, share, stamp, steps};
 
 /// The name of the listing within a build.
 pub(crate) const LISTING: &str = "listing";
@@ -165,12 +165,13 @@ impl Build<'_> {
     /// What a step finds in its environment besides ours.
     fn environment(&self, state: &State) -> Vec<(&'static str, String)> {
         let id = &self.staging.id;
-        let mut environment = vec![
+        let mut environment = identity::variables();
+        environment.extend([
             ("RELEASE_ID", id.to_string()),
             ("RELEASE_ROOT", self.root.path().display().to_string()),
             ("RELEASE_STAGING", self.staging.tree.path().display().to_string()),
             ("RELEASE_PATH", self.root.release_path(id).display().to_string()),
-        ];
+        ]);
         let known = [("RELEASE_REF", &state.source.reference), ("RELEASE_REVISION", &state.source.revision)];
         environment.extend(known.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key, value))));
         environment

@@ -87,12 +87,12 @@ struct Cli {
     /// Refuse unless the archive or file has this SHA-256 digest
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     sha256: Option<Sha>,
-    /// Refuse an archive that unpacks to more
-    #[arg(long, value_name = "SIZE", value_parser = record::size, default_value = "32G")]
-    max_bytes: u64,
-    /// Refuse an archive of more entries
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    max_files: u64,
+    /// Refuse a source with more in its files; an archive or a repository with more than 32G in any case
+    #[arg(long, value_name = "SIZE", value_parser = record::size)]
+    max_bytes: Option<u64>,
+    /// Refuse a source of more entries; an archive or a repository of more than 1000000 in any case
+    #[arg(long, value_name = "N")]
+    max_files: Option<u64>,
     /// Take symlinks of an archive that are absolute or lead out of the tree; a directory's are always kept as they are
     #[arg(long)]
     allow_external_symlinks: bool,

@@ -1,6 +1,6 @@
 //! release-mk: makes a release out of a directory, a file, an archive or a git revision, and starts the record.
 //!
-//! A library only so that its readers can be reached by fuzzing; what it offers is the program.
+//! A library so that all tools can be put into one program and fuzzing can reach the readers; what it offers is the program.
 
 mod apply;
 mod artifact;
@@ -12,6 +12,9 @@ mod entries;
 mod environment;
 mod exclude;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzz;
+mod identity;
 mod links;
 mod metadata;
 mod plan;

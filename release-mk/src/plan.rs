@@ -147,6 +147,7 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
     let make_shared = shared(request, facts)?;
     if let Some(survey) = &facts.survey {
         refuse_empty(request, survey)?;
+        refuse_large(request, survey)?;
         if let Some(room) = facts.room {
             refuse_full(request, survey, room)?;
         }
@@ -228,6 +229,21 @@ fn refuse_empty(request: &Request, survey: &Survey) -> Result<()> {
     )
 }
 
+fn refuse_large(request: &Request, survey: &Survey) -> Result<()> {
+    let entries = survey.files + survey.symlinks + survey.directories;
+    let problem = if let Some(most) = request.limits.bytes.filter(|most| survey.bytes > *most) {
+        format!("it has {} in its files, more than {}", size(survey.bytes), size(most))
+    } else if let Some(most) = request.limits.files.filter(|most| entries > *most) {
+        format!("it has {entries} entries, more than {most}")
+    } else {
+        return Ok(());
+    };
+    bail!(
+        Failure::new(Exit::Failed, "mk.limit", format!("the source {} is refused: {problem}", request.from.display()))
+            .hint("raise --max-bytes or --max-files if it is meant to be so large")
+    )
+}
+
 fn refuse_full(request: &Request, survey: &Survey, room: Room) -> Result<()> {
     let needed = survey.disk_bytes.saturating_add(request.min_free);
     let inodes = survey.files + survey.symlinks + survey.directories;
@@ -274,7 +290,7 @@ pub(crate) mod tests {
             link_unchanged: false,
             min_free: 0,
             sha256: None,
-            limits: Limits { bytes: 1 << 30, files: 1000, external_symlinks: false },
+            limits: Limits { bytes: None, files: None, external_symlinks: false },
         }
     }
 
@@ -310,6 +326,16 @@ pub(crate) mod tests {
         }
         let share = ["log", "log/app"].map(|path| Share { path: path.into(), directory: true }).to_vec();
         assert_eq!(code(plan(&Request { share, ..request() }, &facts())), "mk.share");
+    }
+
+    #[test]
+    fn a_source_larger_than_was_said_is_refused() {
+        for (bytes, files, fits) in
+            [(None, None, true), (Some(100), Some(3), true), (Some(99), None, false), (None, Some(2), false)]
+        {
+            let limits = Limits { bytes, files, external_symlinks: false };
+            assert_eq!(plan(&Request { limits, ..request() }, &facts()).is_ok(), fits, "{limits:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,11 @@ fn git(site: &Site, arguments: &[&str]) -> String {
 
 fn git_in(site: &Site, repository: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
-    command.arg("-C").arg(site.path(repository)).args(["-c", "user.name=n", "-c", "user.email=e", "-c", "protocol.file.allow=always"]).args(arguments);
+    command
+        .arg("-C")
+        .arg(site.path(repository))
+        .args(["-c", "user.name=n", "-c", "user.email=e", "-c", "protocol.file.allow=always"])
+        .args(arguments);
     let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

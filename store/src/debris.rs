@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::time::SystemTime;
 
 use crate::manifest::{file_name, id_of_file};
-use crate::{Lock, ReleaseId, Root};
+use crate::{Lock, ReleaseId, Root, manifest, pins, staging, trash};
 
 /// One file that belongs to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,11 +17,13 @@ pub struct Debris {
     pub name: OsString,
 }
 
-/// Finds what the next collection removes. Only true while the lock is held: a publisher has papers without a
-/// release for a moment. Writes nothing.
-pub fn find(root: &Root) -> anyhow::Result<Vec<Debris>> {
+/// Finds what the next collection removes, except the papers of the `missing`. Only true while the lock is held: a
+/// publisher has papers without a release for a moment. Writes nothing.
+pub fn find(root: &Root, missing: &BTreeSet<ReleaseId>) -> anyhow::Result<Vec<Debris>> {
     let visible: BTreeSet<OsString> = root.releases().names()?.into_iter().collect();
-    let has_no_release = |id: Option<ReleaseId>| id.is_some_and(|id| !visible.contains(OsStr::new(id.as_str())));
+    let has_no_release = |id: Option<ReleaseId>| {
+        id.is_some_and(|id| !visible.contains(OsStr::new(id.as_str())) && !missing.contains(&id))
+    };
     let mut debris = Vec::new();
     for (part, of_file) in [
         ("manifests", id_of_file as fn(&OsString) -> Option<ReleaseId>),
@@ -34,6 +37,20 @@ pub fn find(root: &Root) -> anyhow::Result<Vec<Debris>> {
     let left = root.state().names()?.into_iter().filter(|name| is_temporary(name));
     debris.extend(left.map(|name| Debris { part: "", name }));
     Ok(debris)
+}
+
+/// The pinned releases whose tree is gone though no tool of ours took it: a collection does not move what is pinned,
+/// and a build that was killed while it was published has left its staging directory or was moved to the trash.
+/// Somebody moved them away, maybe for a while. Writes nothing.
+pub fn missing(root: &Root, now: SystemTime) -> anyhow::Result<BTreeSet<ReleaseId>> {
+    let visible: BTreeSet<OsString> = root.releases().names()?.into_iter().collect();
+    let mut ours: BTreeSet<ReleaseId> = staging::list(root)?.into_iter().map(|build| build.id).collect();
+    ours.extend(trash::list(root)?.iter().filter_map(|name| staging::id_of_name(name)));
+    let pinned = pins::read_all(root)?.into_iter().filter(|(_, pin)| pin.keeps(now)).map(|(id, _)| id);
+    let was_whole = |id: &ReleaseId| matches!(manifest::read(root, id), Ok(Some(_)));
+    Ok(pinned
+        .filter(|id| !visible.contains(OsStr::new(id.as_str())) && !ours.contains(id) && was_whole(id))
+        .collect())
 }
 
 /// Removes what [`find`] found, durable when it returns. Besides the short lock the caller holds the deploy lock, as

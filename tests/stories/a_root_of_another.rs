@@ -45,6 +45,21 @@ fn what_root_makes_in_somebodys_root_is_theirs() {
 }
 
 #[test]
+fn a_step_that_root_started_runs_as_the_owner_at_home() {
+    if !skip::is_root() {
+        skip!("acting as another user needs root");
+    }
+    let shop = Shop::new();
+    shop.source("v1");
+    std::fs::create_dir(shop.root()).expect("make the root");
+    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    let script = "release-mk --root $ROOT --from v1 --name v1 --step 'who=echo $(id -un) $USER $HOME > who'";
+    shop.pipe(script).env("HOME", "/root").run().exits(0).record();
+    let who = std::fs::read_to_string(shop.root().join("releases/v1/who")).expect("read what the step wrote");
+    assert_eq!(who, "nobody nobody /nonexistent\n");
+}
+
+#[test]
 fn any_other_user_is_refused_with_the_command_that_works() {
     if !skip::is_root() || !skip::has("setpriv") {
         skip!("acting as several users needs root and setpriv");

@@ -231,3 +231,24 @@ fn the_clock_decides_nothing() {
     assert_eq!(shop.releases(), kept);
     assert!(Path::new(&shop.root()).join("current/version").exists());
 }
+
+/// Somebody copies a pinned release to another disk and puts it back: its papers must still be there.
+#[test]
+fn a_pinned_release_that_was_moved_away_keeps_its_papers_until_it_is_put_back() {
+    let (shop, ids) = damaged("true");
+    shop.deploy_well("v3");
+    let v1 = &ids[0];
+    shop.pipe(format!("release-pin --root $ROOT {v1} --for 10days --reason audit")).run().exits(0);
+    shop.pipe(format!("mv root/releases/{v1} elsewhere")).run().exits(0);
+    let run = shop.pipe("release-gc -n --root $ROOT --keep 1 --keep-unused 0s").run().exits(0).record();
+    assert_eq!(run["warnings"][0]["code"], "gc.missing");
+    shop.pipe(format!("mv elsewhere root/releases/{v1}")).run().exits(0);
+    let run = shop.pipe("release-gc -n -v --root $ROOT --keep 1 --keep-unused 0s").run();
+    run.exits(0).says(&format!("{v1} stays: pinned"));
+    assert!(run.record()["warnings"].is_null(), "{run}");
+    shop.pipe(format!("release-ls --root $ROOT --verify {v1}")).run().exits(0);
+    // Without its pin the papers of a missing release are debris.
+    shop.pipe(format!("mv root/releases/{v1} elsewhere; release-pin --root $ROOT {v1} --remove")).run().exits(0);
+    let run = shop.pipe("release-gc -n --root $ROOT --keep 1 --keep-unused 0s").run().exits(0).record();
+    assert!(run["stages"][0]["counts"]["debris_removed"].as_u64() >= Some(2));
+}

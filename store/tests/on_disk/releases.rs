@@ -1,5 +1,6 @@
 //! How releases come and go.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -51,7 +52,7 @@ fn a_release_is_its_tree_and_its_manifest_and_sha256sum_can_check_it() {
     let seen = inventory::read(&scene.root).unwrap();
     assert_eq!(seen.releases.iter().map(|m| m.id.to_string()).collect::<Vec<_>>(), ["v1"]);
     assert!(seen.staging.is_empty() && seen.trash.is_empty() && seen.strangers.is_empty());
-    assert_eq!(debris::find(&scene.root).unwrap(), []);
+    assert_eq!(debris::find(&scene.root, &BTreeSet::new()).unwrap(), []);
     assert!(sha256sum_accepts(&scene.path(".cutover/tree/v1"), &scene.path("releases/v1")));
     fs::write(scene.path("releases/v1/app"), "hullo").unwrap();
     assert!(!sha256sum_accepts(&scene.path(".cutover/tree/v1"), &scene.path("releases/v1")));
@@ -119,10 +120,10 @@ fn papers_without_a_release_are_debris_and_do_not_stop_a_rerun() {
     assert_eq!(inventory::read(&scene.root).unwrap().without_tree, [id("v1")]);
     {
         let lock = scene.root.lock(SOON, "test").unwrap();
-        let left = debris::find(&lock).unwrap();
+        let left = debris::find(&lock, &BTreeSet::new()).unwrap();
         assert_eq!(left.len(), 3, "{left:?}");
         debris::remove(&lock, &left).unwrap();
-        assert_eq!(debris::find(&lock).unwrap(), []);
+        assert_eq!(debris::find(&lock, &BTreeSet::new()).unwrap(), []);
     }
     assert_eq!(scene.release("v1").seq, 1);
 }
@@ -138,6 +139,6 @@ fn a_release_in_trash_is_gone_with_its_papers() {
     assert_eq!(trash::list(&scene.root).unwrap(), [name]);
     let seen = inventory::read_locked(&lock).unwrap();
     assert_eq!(seen.releases.iter().map(|m| m.id.to_string()).collect::<Vec<_>>(), ["v2"]);
-    assert_eq!(debris::find(&lock).unwrap(), []);
+    assert_eq!(debris::find(&lock, &BTreeSet::new()).unwrap(), []);
     assert_eq!(store::next_seq(&lock).unwrap(), 3);
 }

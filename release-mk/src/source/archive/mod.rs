@@ -5,9 +5,9 @@
 //! was built. Owners and extended attributes are not restored, modes are normalised.
 
 mod complete;
-mod names;
+pub(crate) mod names;
 pub(crate) mod stream;
-mod symlinks;
+pub(crate) mod symlinks;
 pub(crate) mod tar;
 pub(crate) mod unpack;
 mod write;
@@ -20,12 +20,24 @@ use record::{Exit, Failure};
 /// How much an archive may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Bytes of all files together.
-    pub(crate) bytes: u64,
-    /// Entries of any kind.
-    pub(crate) files: u64,
+    /// Bytes of all files together, if that was said.
+    pub(crate) bytes: Option<u64>,
+    /// Entries of any kind, if that was said.
+    pub(crate) files: Option<u64>,
     /// Whether symlinks may be absolute or lead out of the tree.
     pub(crate) external_symlinks: bool,
+}
+
+impl Limits {
+    /// Bytes that an archive may unpack to: a small one can hold very many.
+    pub(crate) fn archive_bytes(self) -> u64 {
+        self.bytes.unwrap_or(32 << 30)
+    }
+
+    /// Entries that an archive may have.
+    pub(crate) fn archive_files(self) -> u64 {
+        self.files.unwrap_or(1_000_000)
+    }
 }
 
 /// The formats, as far as they are read in different ways.

@@ -13,7 +13,7 @@ const DEEPEST: usize = 64;
 
 /// The path of an entry as one below the top; empty for the top itself. Refused are absolute paths, `..`, NUL,
 /// names over 255 bytes and more than 64 levels.
-pub(super) fn path(given: &[u8]) -> Result<PathBuf, Failure> {
+pub(crate) fn path(given: &[u8]) -> Result<PathBuf, Failure> {
     let wrong = |why: &str| {
         let shown = String::from_utf8_lossy(&given[..given.len().min(300)]).escape_debug().to_string();
         Err(refuse("archive.path", format!("the archive is refused: the path '{shown}' {why}")))

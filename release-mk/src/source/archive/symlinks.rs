@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 const LONGEST_CHAIN: usize = 40;
 
 /// The first of `links` (path and target) that is absolute, climbs above the top, or turns in circles.
-pub(super) fn first_that_leaves(links: &BTreeMap<PathBuf, OsString>) -> Option<&Path> {
+pub(crate) fn first_that_leaves(links: &BTreeMap<PathBuf, OsString>) -> Option<&Path> {
     links.keys().find(|path| !stays(path, links)).map(PathBuf::as_path)
 }
 

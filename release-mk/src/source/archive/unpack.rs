@@ -177,11 +177,11 @@ impl Unpack<'_> {
         }
         self.bytes = self.bytes.saturating_add(size);
         let limits = self.target.limits;
-        if self.bytes > limits.bytes {
+        if self.bytes > limits.archive_bytes() {
             bail!(
                 refuse(
                     "archive.limit",
-                    format!("the archive is refused: it unpacks to more than {} bytes", limits.bytes)
+                    format!("the archive is refused: it unpacks to more than {} bytes", limits.archive_bytes())
                 )
                 .hint("if that is meant, allow more with --max-bytes")
             );
@@ -253,11 +253,11 @@ impl Unpack<'_> {
     /// The path of an entry, `None` if it stays behind.
     fn accept(&mut self, name: &[u8]) -> Result<Option<PathBuf>> {
         self.seen += 1;
-        if self.seen > self.target.limits.files {
+        if self.seen > self.target.limits.archive_files() {
             bail!(
                 refuse(
                     "archive.limit",
-                    format!("the archive is refused: it has more than {} entries", self.target.limits.files)
+                    format!("the archive is refused: it has more than {} entries", self.target.limits.archive_files())
                 )
                 .hint("if that is meant, allow more with --max-files")
             );

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -35,9 +34,13 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
     let name = hex(&Sha256::digest(address))[..32].to_owned();
     let Ok(_lock) = mirrors.lock_file(format!("{name}.lock"), 0o600, pipe.wait())? else {
         bail!(
-            Failure::new(Exit::Busy, "mk.mirror_busy", format!("another build fetches from {}", without_secrets(address)))
-                .hint("wait for it, or longer with --lock-wait")
-                .retryable()
+            Failure::new(
+                Exit::Busy,
+                "mk.mirror_busy",
+                format!("another build fetches from {}", without_secrets(address))
+            )
+            .hint("wait for it, or longer with --lock-wait")
+            .retryable()
         );
     };
     let mirror = mirrors.path().join(format!("{name}.git"));
@@ -211,9 +214,7 @@ pub(super) fn environment() -> Vec<(&'static str, Option<&'static str>)> {
     ];
     environment.extend(inherited.map(|name| (name, None)));
     // Whoever became the root's owner cannot read the configuration of the user he was.
-    let me = nix::unistd::geteuid().as_raw();
-    let home = std::env::var_os("HOME").and_then(|home| std::fs::metadata(home).ok());
-    if home.is_none_or(|home| home.uid() != me) {
+    if crate::identity::has_foreign_home() {
         environment.extend([("GIT_CONFIG_GLOBAL", Some("/dev/null")), ("HOME", None), ("XDG_CONFIG_HOME", None)]);
     }
     environment

@@ -87,7 +87,8 @@ fn named(commit: &Commit, address: &str, pipe: &Pipe) -> Result<Vec<Named>> {
 
 /// Mode and id of one path of a commit.
 fn at(revision: &str, path: &str, git: &dyn Fn(&[&str]) -> Result<String>) -> Result<Option<(String, String)>> {
-    let listed = git(&["--literal-pathspecs", "ls-tree", "-z", "--full-tree", "--end-of-options", revision, "--", path])?;
+    let listed =
+        git(&["--literal-pathspecs", "ls-tree", "-z", "--full-tree", "--end-of-options", revision, "--", path])?;
     let entry = listed.split('\0').find_map(|line| {
         let (about, listed) = line.split_once('\t')?;
         let mut words = about.split(' ');
