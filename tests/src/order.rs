@@ -53,25 +53,26 @@ fn record_after(calls: &[Call], effect: usize) -> Result<usize, String> {
 pub fn a_release_is_published_in_order(calls: &[Call], root: &Path, id: &str) -> Result<(), String> {
     let (state, releases) = (root.join(".cutover"), root.join("releases"));
     let published = position(calls, "rename of the release", |call| renames_to(call, &releases.join(id)))?;
-    let staging = format!("{}/", state.join("staging").display());
-    let written = last_position(&calls[..published], |call| {
-        ["write", "pwrite64", "copy_file_range", "sendfile", "ftruncate"].contains(&call.name.as_str())
-            && call.arguments.contains(&staging)
-    });
-    let content = last_position(&calls[..published], |call| {
-        call.name == "syncfs" || (is_sync(call) && call.arguments.contains(&staging))
-    })
-    .ok_or("the content is not synced before the rename")?;
+    let tree = format!("{}/", state.join("staging").display());
+    let is_of_tree = |call: &Call| call.arguments.contains(&tree) && call.arguments.contains("/tree");
+    let writes = ["write", "pwrite64", "copy_file_range", "sendfile", "ftruncate"];
+    let written = last_position(&calls[..published], |call| writes.contains(&call.name.as_str()) && is_of_tree(call));
+    // Not the sync of the listing, which lies beside the tree.
+    let content =
+        last_position(&calls[..published], |call| call.name == "syncfs" || (is_sync(call) && is_of_tree(call)))
+            .ok_or("the content is not synced before the rename")?;
     if written.is_some_and(|written| written > content) {
         return Err("something is written to the tree after it was synced".into());
     }
     let manifest = state.join("manifests");
     let named = last_position(&calls[..published], |call| renames_to(call, &manifest.join(format!("{id}.json"))))
         .ok_or("the manifest is not there before the release")?;
-    last_position(&calls[..named], |call| {
-        (is_sync(call) && call.arguments.contains(&format!("{}/", manifest.display()))) || call.name == "syncfs"
-    })
-    .ok_or("the manifest is not synced before it gets its name")?;
+    let within = format!("{}/", manifest.display());
+    let filled = last_position(&calls[..named], |call| call.name == "write" && call.arguments.contains(&within))
+        .ok_or("the manifest is not written before it gets its name")?;
+    if !calls[filled..named].iter().any(|call| is_sync(call) && call.arguments.contains(&within)) {
+        return Err("the manifest is not synced before it gets its name".into());
+    }
     if !calls[named..published].iter().any(|call| is_sync_of(call, &manifest)) {
         return Err("the manifest's directory is not synced before the release".into());
     }

@@ -101,14 +101,18 @@ fn the_tools_that_people_get_have_none() {
 
 #[test]
 fn a_release_build_with_them_does_not_compile() {
-    let target = binaries::target().join("stories/refused");
-    let output = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["check", "-p", "dir", "--features", "planted", "--config", "profile.dev.debug-assertions=false"])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(binaries::workspace())
-        .output()
-        .expect("run cargo");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("a release has no planted bugs"), "{said}");
+    let shelf = tempfile::tempdir().expect("make a directory");
+    let with = |assertions: &str| {
+        let compiled = std::process::Command::new("rustc")
+            .args(["--edition=2024", "--crate-type=lib", "--emit=metadata", "--cfg", "feature=\"planted\""])
+            .args(["-C", &format!("debug-assertions={assertions}"), "dir/src/planted.rs", "--out-dir"])
+            .arg(shelf.path())
+            .current_dir(binaries::workspace())
+            .output()
+            .expect("run rustc");
+        (compiled.status.success(), String::from_utf8_lossy(&compiled.stderr).into_owned())
+    };
+    assert!(with("on").0, "{}", with("on").1);
+    let (compiles, said) = with("off");
+    assert!(!compiles && said.contains("a release has no planted bugs"), "{said}");
 }
