@@ -93,7 +93,11 @@ fn one(
         pipe: entry.pipe.clone(),
         by: entry.by.clone(),
         host: entry.host.clone(),
-        reason: judged.and_then(|judged| judged.reason.clone()).or_else(|| entry.reason.clone()),
+        // Why somebody went back is told of that, not why the release was judged later on.
+        reason: match (back, judged.and_then(|judged| judged.reason.clone())) {
+            (true, told) => entry.reason.clone().or(told),
+            (false, told) => told.or_else(|| entry.reason.clone()),
+        },
         stages: stages.iter().map(|stage| LsStage { tool: stage.tool.clone(), elapsed_ms: stage.elapsed_ms }).collect(),
     }
 }

@@ -17,11 +17,14 @@ use store::ReleaseId;
     before_help = "\
 Examples:
   release-ls /srv/shop
-  release-ls --html /srv/shop /srv/blog > releases.html",
+  release-ls --html /srv/shop /srv/blog > releases.html
+  cat web1.json web2.json | release-ls --records -",
     after_help = "\
-Marks: * current, < previous (where a rollback goes), P pinned, ! bad or failed, … being built. \
+Marks: * current, < previous (where a rollback goes), P pinned, ! bad or failed, … being built; with --history: \
+↩ came back, ! went bad, ? found changed by something else. AGE counts from when a release was made, LIVE is for how long it \
+was current; the bar shows the stages of its pipe to scale, the longest pipe of all twelve characters long. \
 Times are local on a terminal and UTC elsewhere. It reads no record, takes no lock and needs no \
-rights but to read. With --verify it ends with 1 when anything differs.",
+rights but to read. What --records names is not passed on, only shown. With --verify it ends with 1 when anything differs.",
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]
 struct Cli {
@@ -41,6 +44,9 @@ struct Cli {
     /// A page that needs nothing else: what was live when, failures, rollbacks, sizes and durations
     #[arg(long)]
     html: bool,
+    /// Show what became of the hosts whose records are in FILE, one per line, instead of a root; - for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "root", "link", "history", "verify"])]
+    records: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
@@ -48,7 +54,7 @@ struct Cli {
 /// What is asked for, checked as far as the command line alone can be.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// The roots; never empty.
+    /// The roots; empty only where records are shown.
     pub(crate) roots: Vec<PathBuf>,
     /// Only this link counts for the marks and the history.
     pub(crate) link: Option<Name>,
@@ -71,6 +77,13 @@ pub(crate) enum What {
     Verify(Option<ReleaseId>),
     /// Everything on one page.
     Page,
+    /// The hosts whose records are in a file.
+    Hosts {
+        /// The file; `-` is stdin.
+        records: PathBuf,
+        /// As a page.
+        page: bool,
+    },
 }
 
 /// In which form lines are printed.
@@ -84,7 +97,7 @@ pub(crate) enum Form {
 
 /// Reads the command line; a wrong one ends the process with 2 here.
 pub(crate) fn request() -> anyhow::Result<Request> {
-    let Cli { mut roots, json, history, verify, html, options } = record::command_line();
+    let Cli { mut roots, json, history, verify, html, records, options } = record::command_line();
     let root_is_known = !roots.is_empty() || options.root.is_some() || environment("CUTOVER_ROOT").is_some();
     let verify = match verify {
         // No id has a slash, and without a root nothing could be looked for: what was meant is `--verify ROOT`.
@@ -98,6 +111,10 @@ pub(crate) fn request() -> anyhow::Result<Request> {
         Some(None) => Some(None),
         None => None,
     };
+    if let Some(records) = records {
+        let form = if json { Form::Json } else { Form::Table };
+        return Ok(Request { roots: Vec::new(), link: None, what: What::Hosts { records, page: html }, form, options });
+    }
     let what = match verify {
         Some(id) => What::Verify(id),
         None if history => What::History,

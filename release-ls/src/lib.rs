@@ -5,6 +5,7 @@
 mod activations;
 mod cli;
 mod columns;
+mod hosts;
 mod html;
 mod listed;
 mod out;

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use dir::Name;
 use record::clock::parse_rfc3339;
 use record::sections::{LsRelease, LsVerdict, PinEntry};
-use store::history::{Entry, Kind};
+use store::history::{Entry, Kind, takes_back};
 use store::staging::{Liveness, StagingState};
-use store::{Inventory, Manifest, PinState, Verdict};
+use store::{History, Inventory, Manifest, PinState, Verdict};
 
 use crate::activations;
 
@@ -39,7 +39,7 @@ pub(crate) struct Build {
 /// Lists what `inventory` of the root at `root` holds; marks by `only`, where it is given.
 pub(crate) fn list(root: &str, inventory: &Inventory, only: Option<&Name>, now: SystemTime) -> Listed {
     let marks = Marks::of(inventory, only);
-    let reasons = newest_reasons(inventory);
+    let reasons = newest_reasons(&inventory.history);
     let one = |manifest: &Manifest| release(root, inventory, &marks, &reasons, manifest, now);
     let mut builds: Vec<Build> = inventory.staging.iter().map(build).collect();
     builds.sort_by_key(|build| std::cmp::Reverse(build.since));
@@ -74,17 +74,30 @@ impl Marks {
     }
 }
 
-fn newest_reasons(inventory: &Inventory) -> HashMap<u64, &Entry> {
-    let told = inventory.history.entries().iter().filter(|entry| !matches!(entry.kind, Kind::Intent | Kind::Abort));
-    let with_reason = told.filter(|entry| entry.reason.is_some());
-    with_reason.filter_map(|entry| entry.to_seq.map(|seq| (seq, entry))).collect()
+/// By sequence number what was said last of each release. Why a pipe was taken back is said of the release that it had
+/// made live, not of the one that came back.
+fn newest_reasons(history: &History) -> HashMap<u64, String> {
+    let mut reasons = HashMap::new();
+    let mut newest: HashMap<&Name, &Entry> = HashMap::new();
+    for entry in history.entries().iter().filter(|entry| !matches!(entry.kind, Kind::Intent | Kind::Abort)) {
+        let before = if entry.is_activation() { newest.insert(&entry.link, entry) } else { None };
+        let undone = before.filter(|before| takes_back(entry, before));
+        let about = undone.map_or(entry.to_seq, |undone| undone.to_seq);
+        let said = match (&entry.reason, entry.kind, &entry.by) {
+            (Some(reason), ..) => Some(reason.clone()),
+            (None, Kind::Bad, Some(by)) => Some(format!("rolled back by {by}")),
+            _ => None,
+        };
+        reasons.extend(about.zip(said));
+    }
+    reasons
 }
 
 fn release(
     root: &str,
     inventory: &Inventory,
     marks: &Marks,
-    reasons: &HashMap<u64, &Entry>,
+    reasons: &HashMap<u64, String>,
     manifest: &Manifest,
     now: SystemTime,
 ) -> LsRelease {
@@ -109,7 +122,7 @@ fn release(
         back: marks.back.contains(&manifest.seq),
         pin: inventory.pins.get(&manifest.id).map(|state| pin(&manifest.id.to_string(), state, now)),
         by: activated.and_then(|entry| entry.by.clone()).or_else(|| manifest.by.clone()),
-        reason: reasons.get(&manifest.seq).and_then(|entry| entry.reason.clone()),
+        reason: reasons.get(&manifest.seq).cloned(),
     }
 }
 

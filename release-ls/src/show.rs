@@ -1,6 +1,7 @@
 //! From the request to what is printed. Reads the roots, writes to stdout only.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use anyhow::bail;
 use record::sections::LsVerified;
@@ -13,7 +14,7 @@ use crate::columns::Look;
 use crate::html::{self, Section};
 use crate::out::Out;
 use crate::text::{self, Clock};
-use crate::{TOOL, activations, listed, table, verify};
+use crate::{TOOL, activations, hosts, listed, table, verify};
 
 /// Shows what is asked for.
 pub(crate) fn show(request: &Request) -> anyhow::Result<()> {
@@ -26,6 +27,9 @@ pub(crate) fn show(request: &Request) -> anyhow::Result<()> {
 
 fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
     let look = look(request);
+    if let What::Hosts { records, page } = &request.what {
+        return hosts(request, records, *page, &look, out);
+    }
     let mut sections = Vec::new();
     let mut different = Vec::new();
     for (number, path) in request.roots.iter().enumerate() {
@@ -55,6 +59,7 @@ fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
                 activations: activations::list(&shown, &inventory.history, only),
                 root: shown,
             }),
+            What::Hosts { .. } => {}
             What::Verify(id) => different.extend(verified(request, &root, &inventory, id.as_ref(), out)?),
         }
     }
@@ -66,6 +71,18 @@ fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
             Failure::new(Exit::Failed, "ls.differs", format!("no longer what it was: {}", different.join(", ")))
                 .hint("switch to another release, and build this one again; release-ls --verify ID says what differs")
         );
+    }
+    Ok(())
+}
+
+/// Shows what became of the hosts whose records are in a file.
+fn hosts(request: &Request, records: &Path, page: bool, look: &Look, out: &mut Out) -> anyhow::Result<()> {
+    let hosts = hosts::fold(&hosts::read(records)?);
+    match request.form {
+        _ if page => out.line(html::hosts::page(&hosts, &now_text(look))),
+        Form::Json => json(&hosts, out)?,
+        Form::Table if hosts.is_empty() => remark(request, "there is no record"),
+        Form::Table => out.lines(table::hosts(&hosts, look)),
     }
     Ok(())
 }

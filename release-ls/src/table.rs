@@ -1,10 +1,11 @@
 //! Releases and activations as people read them. Pure.
 
-use record::sections::{LsActivation, LsRelease, LsStage, LsVerdict};
+use record::sections::{LsActivation, LsHost, LsRelease, LsStage, LsVerdict};
 
 use store::staging::Liveness;
 
 use crate::columns::{Line, Look, Tint, columns};
+use crate::hosts::Weight;
 use crate::listed::{Build, Listed};
 use crate::text::{self, Clock};
 
@@ -99,6 +100,32 @@ fn build(build: &Build, look: &Look) -> Line {
     (tint, cells.map(str::to_owned).to_vec())
 }
 
+/// What became of hosts, a line each.
+pub(crate) fn hosts(hosts: &[LsHost], look: &Look) -> Vec<String> {
+    let head = ["HOST", "OUTCOME", "BEFORE", "RELEASE", "NOW", "INSTANCES", "TOOK", "NOTE"];
+    let mut lines: Vec<Line> = vec![(Tint::Head, head.map(str::to_owned).to_vec())];
+    lines.extend(hosts.iter().map(|host| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let tint = match crate::hosts::weight(host.outcome) {
+            Weight::Wrong => Tint::Wrong,
+            Weight::Well => Tint::Current,
+            Weight::Plain => Tint::Plain,
+        };
+        let cells = vec![
+            host.host.clone(),
+            crate::hosts::words(host.outcome).to_owned(),
+            text(&host.from),
+            text(&host.release),
+            text(&host.now),
+            host.instances.to_string(),
+            text::seconds(host.elapsed_ms),
+            text(&host.reason),
+        ];
+        (tint, cells)
+    }));
+    columns(&lines, look)
+}
+
 /// The activations of one root.
 pub(crate) fn history(activations: &[LsActivation], look: &Look) -> Vec<String> {
     let head = ["ACTIVATED", "LINK", "", "RELEASE", "LIVE", "STAGES", "", "BY", "NOTE"];
@@ -117,7 +144,7 @@ fn activation(one: &LsActivation, longest: u64, look: &Look) -> Line {
     let (mark, tint) = match (one.verdict, one.found, one.back) {
         (LsVerdict::Bad, _, _) => ("!", Tint::Wrong),
         (_, true, _) => ("?", Tint::Dim),
-        (_, _, true) => ("<", Tint::Plain),
+        (_, _, true) => ("↩", Tint::Plain),
         _ => ("", if one.until_at.is_none() { Tint::Current } else { Tint::Plain }),
     };
     let lived = match (&one.until_at, record::clock::parse_rfc3339(&one.at)) {
@@ -133,14 +160,14 @@ fn activation(one: &LsActivation, longest: u64, look: &Look) -> Line {
     if one.found {
         note.push("found, changed by something else".to_owned());
     } else if one.back {
-        note.push("back".to_owned());
+        note.push(one.reason.as_ref().map_or_else(|| "back".to_owned(), |reason| format!("back: {reason}")));
     }
     match one.verdict {
         LsVerdict::Bad => note.push("bad".to_owned()),
         LsVerdict::Good => note.push("good".to_owned()),
         _ => {}
     }
-    note.extend(one.reason.clone());
+    note.extend(one.reason.clone().filter(|_| one.found || !one.back));
     let cells = vec![
         look.clock.show(&one.at),
         one.link.clone(),

@@ -150,3 +150,62 @@ pub struct LsDifference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
+
+/// What became of one host (`--records`), from all of its records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LsHost {
+    /// The host, as whoever gathered the records knows it (`known_as`), else as it calls itself.
+    pub host: String,
+    /// What became of it.
+    pub outcome: LsHostOutcome,
+    /// The root, absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// The release that the link named before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The release that was to be deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The release that the link names now (in a plan: would name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+    /// How many instances were changed, the way back included.
+    pub instances: u64,
+    /// When its first pipe began, RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// How long its stages took together, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Its pipes, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pipes: Vec<String>,
+    /// Why it failed or was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What became of a host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LsHostOutcome {
+    /// An undo failed, or what was done may not last: look at once.
+    InDoubt,
+    /// It could not be reached, so that its state is not known.
+    Unreachable,
+    /// It failed, and nothing had to be taken back.
+    #[default]
+    Failed,
+    /// It runs the release before again.
+    TakenBack,
+    /// It waits for a promotion.
+    Held,
+    /// The roll ended before its turn.
+    NotReached,
+    /// It would change; this was a dry run.
+    WouldChange,
+    /// It runs the release.
+    Deployed,
+    /// It was as it should be.
+    Unchanged,
+}

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use gc::{GcBuild, GcCounts, GcKept, GcLeft, GcReason, GcRemoved, GcSection, GcStranger};
 pub use health::{HealthCounts, HealthOutcome, HealthReason, HealthSection, HealthTarget};
-pub use ls::{LsActivation, LsDifference, LsRelease, LsStage, LsVerdict, LsVerified};
+pub use ls::{LsActivation, LsDifference, LsHost, LsHostOutcome, LsRelease, LsStage, LsVerdict, LsVerified};
 pub use mk::{MkOutcome, MkSection, MkStep};
 pub use pin::{PinEntry, PinOutcome, PinSection};
 pub use restart::{GateAnswer, RestartCounts, RestartHold, RestartInstance, RestartOutcome, RestartSection};
@@ -29,6 +29,7 @@ pub(crate) fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Val
     generator.subschema_for::<LsRelease>();
     generator.subschema_for::<LsActivation>();
     generator.subschema_for::<LsVerified>();
+    generator.subschema_for::<LsHost>();
     vec![
         ("release-gc", generator.subschema_for::<GcSection>().to_value()),
         ("release-mk", generator.subschema_for::<MkSection>().to_value()),

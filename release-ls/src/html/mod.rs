@@ -3,6 +3,7 @@
 //! Whatever came from a root is escaped twice: control characters as on a terminal, then for HTML. Pure.
 
 mod events;
+pub(crate) mod hosts;
 mod rows;
 mod strip;
 
@@ -31,21 +32,24 @@ pub(crate) struct Section {
 /// The whole page, as of `now` (RFC 3339, UTC), on `host`.
 pub(crate) fn page(sections: &[Section], now: &str, host: &str) -> String {
     let names: Vec<&str> = sections.iter().map(|s| s.root.rsplit('/').next().unwrap_or(&s.root)).collect();
-    let mut page = format!(
-        "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n\
-         <meta name=viewport content=\"width=device-width,initial-scale=1\">\n\
-         <meta name=color-scheme content=\"light dark\">\n\
-         <title>Releases of {names}</title>\n<style>\n{style}</style>\n\
-         <h1>Releases of {names}</h1>\n<p>On {host}, as of {now}. All times are UTC.\n",
-        names = safe(&names.join(", ")),
-        style = include_str!("style.css"),
-        host = safe(host),
-        now = minute(now),
-    );
+    let title = format!("Releases of {}", names.join(", "));
+    let mut page = head(&title, &format!("On {}, as of {}. All times are UTC.", safe(host), minute(now)));
     for one in sections {
         section(&mut page, one, now);
     }
     page
+}
+
+/// Everything above the first heading; `title` is text, `about` is HTML.
+fn head(title: &str, about: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n\
+         <meta name=viewport content=\"width=device-width,initial-scale=1\">\n\
+         <meta name=color-scheme content=\"light dark\">\n\
+         <title>{title}</title>\n<style>\n{style}</style>\n<h1>{title}</h1>\n<p>{about}\n",
+        title = safe(title),
+        style = include_str!("style.css"),
+    )
 }
 
 fn section(page: &mut String, section: &Section, now: &str) {

@@ -27,6 +27,11 @@ impl Scale {
         Self { from, length: now.duration_since(from).unwrap_or_default().max(Duration::from_secs(1)) }
     }
 
+    /// From one time to another.
+    pub(crate) fn between(from: SystemTime, until: SystemTime) -> Self {
+        Self { from, length: until.duration_since(from).unwrap_or_default().max(Duration::from_secs(1)) }
+    }
+
     /// `left:…%;width:…%` of a stretch of time, open towards now without an end; `None` for what lies before.
     pub(crate) fn place(&self, at: &str, until: Option<&str>) -> Option<String> {
         let part = |text: &str| {

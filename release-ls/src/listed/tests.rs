@@ -72,6 +72,33 @@ fn a_release_shows_its_marks_who_made_it_live_and_why() {
 }
 
 #[test]
+fn why_a_pipe_was_taken_back_is_said_of_the_release_that_failed() {
+    let in_pipe = |pipe: &str, from: u64, entry: Entry| {
+        let mut line = serde_json::to_value(entry).unwrap();
+        line["pipe"] = pipe.into();
+        line["from"] = format!("r{from}").into();
+        serde_json::from_value::<Entry>(line).unwrap()
+    };
+    let inventory = Inventory {
+        releases: (1..=3).map(manifest).collect(),
+        links: vec![link("current", 1)],
+        history: History::of([
+            line(1, "done", 1, None),
+            line(2, "done", 2, None),
+            in_pipe("b", 2, line(3, "done", 3, None)),
+            // After a signal nothing is marked bad, and only this line says why.
+            in_pipe("b", 3, line(4, "done", 2, Some("undo: interrupted"))),
+            in_pipe("c", 2, line(5, "bad", 2, None)),
+            in_pipe("c", 2, line(6, "done", 1, None)),
+        ]),
+        ..Inventory::default()
+    };
+    let listed = list("/srv/shop", &inventory, None, SystemTime::UNIX_EPOCH);
+    let reasons: Vec<_> = listed.releases.iter().map(|r| (r.id.as_str(), r.reason.as_deref())).collect();
+    assert_eq!(reasons, [("r3", Some("undo: interrupted")), ("r2", Some("rolled back by ann")), ("r1", None)]);
+}
+
+#[test]
 fn only_the_link_that_is_named_makes_marks_and_a_broken_one_is_remarked() {
     let mut broken = link("green", 9);
     broken.problem = Some("leads to nothing".into());
