@@ -7,7 +7,7 @@ prefix  ?= /usr/local
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install uninstall installcheck package package-test test faults faults-long check recipes demo setup clean
+.PHONY: help build release install uninstall installcheck package package-test test faults faults-long fuzz check recipes demo setup clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,8 +42,11 @@ test: ## setup, then unit tests and stories with the real binaries
 faults: ## faults at every system call against every promise; minutes, not part of CI
 	@scripts/faults
 
-faults-long: ## the same with every fault and a long storm; about an hour
+faults-long: ## the same with every fault, a long storm and fuzzing; hours
 	@scripts/faults long
+
+fuzz: ## fuzz every reader of foreign bytes, ten minutes each; FUZZ_SECONDS=60 for less
+	@scripts/fuzz
 
 check: ## what CI checks: format, lints, docs, dependencies
 	@scripts/check
