@@ -5,6 +5,7 @@
 //! whose parent has not collected it yet (state Z) has ended; that it still has a number means nothing.
 
 pub mod command;
+pub mod hosts;
 pub mod listener;
 mod mounts;
 mod stat;

@@ -1,11 +1,12 @@
 //! How many connections lead to an address, as the kernel counts them.
 
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::addresses;
 use crate::slots::Address;
 
 /// The state ESTABLISHED of include/net/tcp_states.h, as /proc/net/tcp prints it.
@@ -21,8 +22,7 @@ pub(crate) fn count(address: &Address) -> anyhow::Result<usize> {
             Ok(unix(&table, path))
         }
         Address::Tcp(host, port) => {
-            let addresses: Vec<SocketAddr> =
-                (host.as_str(), *port).to_socket_addrs().with_context(|| format!("resolve {address}"))?.collect();
+            let addresses = addresses::of(host, *port)?;
             let tables =
                 ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
             Ok(tables.iter().map(|table| tcp(table, &addresses)).sum())
@@ -34,11 +34,7 @@ pub(crate) fn count(address: &Address) -> anyhow::Result<usize> {
 pub(crate) fn try_one(address: &Address) -> std::io::Result<()> {
     match address {
         Address::Unix(path) => UnixStream::connect(path).map(drop),
-        Address::Tcp(host, port) => {
-            let mut found = (host.as_str(), *port).to_socket_addrs()?;
-            let address = found.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
-            TcpStream::connect_timeout(&address, Duration::from_secs(5)).map(drop)
-        }
+        Address::Tcp(host, port) => addresses::connect(host, *port, Duration::from_secs(5)).map(drop),
     }
 }
 
@@ -76,7 +72,7 @@ fn socket_address(text: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn a_connection_is_counted_while_it_is_open() {

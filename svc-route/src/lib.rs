@@ -2,6 +2,7 @@
 //!
 //! A library so that all tools can be put into one program; what it offers is the program.
 
+mod addresses;
 mod apply;
 mod cli;
 mod connections;
@@ -23,6 +24,7 @@ pub fn main() -> ExitCode {
     record::run(TOOL, request.role(), request.options.clone(), |pipe| {
         if let Some(root) = pipe.root_path_if_any()? {
             pipe.enter(record::RootDir::open(&root, request.options.allow_network_fs)?);
+            pipe.refuse_contradiction()?;
         }
         match &request.action {
             cli::Action::Undo => undo::take_back(pipe, &request),

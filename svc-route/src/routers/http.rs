@@ -1,12 +1,12 @@
 //! One request to an admin API, over TCP or a unix socket.
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::addresses;
 use crate::slots::Address;
 
 /// The largest answer that is read, in bytes.
@@ -47,8 +47,7 @@ pub(crate) fn request(
             exchange(stream, &text)
         }
         Address::Tcp(host, port) => {
-            let address = (host.as_str(), *port).to_socket_addrs().with_context(what)?.next().with_context(what)?;
-            let stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(what)?;
+            let stream = addresses::connect(host, *port, TIMEOUT).with_context(what)?;
             stream.set_read_timeout(Some(TIMEOUT)).with_context(what)?;
             exchange(stream, &text)
         }
