@@ -34,6 +34,13 @@ impl RunFile {
         }
     }
 
+    /// The pipe that has acted under this root since `pipe` last did; `None` where none is known. One that waits for a
+    /// person came before: none but `pipe` itself could have acted over it. One whose gate or hook runs us is no other.
+    pub fn later_than(&self, pipe: &str) -> anyhow::Result<Option<String>> {
+        let last = self.read()?.filter(|last| last.pipe != pipe && !last.held && !encloses_us(last));
+        Ok(last.map(|last| last.pipe))
+    }
+
     /// Replaces it, unless it holds another pipe that waits for a person and that this one does not overtake, or the
     /// very stage whose gate or hook runs this tool. Says whether it did.
     pub(crate) fn write(&self, record: &Record, overtakes: Overtakes) -> anyhow::Result<bool> {

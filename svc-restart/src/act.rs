@@ -10,11 +10,12 @@ use record::{Failure, Pipe, RootDir, clock};
 
 use crate::account::{fit, word};
 use crate::apply::Run;
+use crate::foretell::list;
 use crate::hold;
 use crate::instance::Instance;
-use crate::managers::{Act, Inspection};
-use crate::plan::{self, Known, Plan, Step};
-use crate::request::{Hold, Order, Request, Service};
+use crate::managers::Inspection;
+use crate::plan::{self, Known, Plan};
+use crate::request::{Hold, Request, Service};
 use crate::require;
 use crate::surroundings::Surroundings;
 
@@ -146,51 +147,15 @@ fn runs_from(pid: u32, trees: &[Tree]) -> bool {
 /// Notes in the section what the plan leaves as it is.
 pub(crate) fn note_left_alone(pipe: &Pipe, section: &mut RestartSection, plan: &Plan) {
     for (instance, reason) in &plan.left_alone {
-        pipe.explain(format_args!("{instance} is left alone: {reason}"));
+        if !pipe.dry_run() {
+            pipe.explain(format_args!("{instance} is left alone: {reason}"));
+        }
         if let Some(entry) = section.instances.iter_mut().find(|entry| entry.name == instance.as_str()) {
             entry.outcome = RestartOutcome::Skipped;
             entry.reason = Some(reason.clone());
         }
     }
     section.counts = crate::account::counts(&section.instances);
-}
-
-/// Lists the steps of a plan, as a dry run does.
-pub(crate) fn list(pipe: &mut Pipe, plan: &Plan, order: &Order, preparation: Option<&'static str>) {
-    if plan.batches.is_empty() {
-        return;
-    }
-    pipe.changed();
-    if let Some(preparation) = preparation {
-        pipe.plan(preparation, "the manager", Some("a unit changed on disk".into()));
-    }
-    for (at, batch) in plan.batches.iter().enumerate() {
-        let number = format!("batch {}", at + 1);
-        if at > 0 && !order.pause.is_zero() {
-            pipe.plan("pause", number.clone(), Some(format!("{} ms", order.pause.as_millis())));
-        }
-        for step in batch {
-            if order.before.is_some() {
-                pipe.plan("before", step.instance.as_str(), None);
-            }
-            pipe.plan(step.act.word(), step.instance.as_str(), step.reason.clone());
-        }
-        if let Some(gate) = &order.gate {
-            if gate.names_an_instance() {
-                for step in batch.iter().filter(|step| step.act != Act::Stop) {
-                    pipe.plan("gate", step.instance.as_str(), None);
-                }
-            } else {
-                pipe.plan("gate", number.clone(), None);
-            }
-        }
-        if order.after.is_some() {
-            batch.iter().for_each(|Step { instance, .. }| pipe.plan("after", instance.as_str(), None));
-        }
-        if at == 0 && matches!(order.hold, Hold::After { .. }) {
-            pipe.plan("hold", number, None);
-        }
-    }
 }
 
 /// Says in one line what is where, when not everything went as asked.

@@ -184,7 +184,10 @@ impl Run<'_> {
             let ends = risen.iter().filter_map(Risen::end);
             let alarm = any_of(&ends.chain([self.pipe.interrupts().as_fd()]).collect::<Vec<_>>())?;
             let asked = gate::ask(gate, instance, number, limit, &self.surroundings, alarm.as_fd())?;
-            show_printed(self.pipe, &asked.printed);
+            // One that we have ended has nothing to say but that; the reason comes below.
+            if !asked.was_ended {
+                show_printed(self.pipe, &asked.printed);
+            }
             self.section.gates.push(asked.answer);
             // The reason is the signal, not what became of the gate.
             self.pipe.check_signals()?;

@@ -26,6 +26,8 @@ pub(crate) struct Asked {
     pub(crate) answer: GateAnswer,
     /// What it printed, when that was no record: for people.
     pub(crate) printed: Vec<u8>,
+    /// Whether it was ended early, as what it asked about or the run was over.
+    pub(crate) was_ended: bool,
     /// Why it does not let pass, if so.
     pub(crate) refusal: Option<anyhow::Error>,
 }
@@ -83,7 +85,7 @@ pub(crate) fn ask(
         elapsed_ms: u64::try_from(ended.elapsed.as_millis()).unwrap_or(u64::MAX),
         record: record.and_then(fit),
     };
-    Ok(Asked { answer, printed, refusal })
+    Ok(Asked { answer, printed, was_ended: ended.outcome == Outcome::Interrupted, refusal })
 }
 
 fn record_in(ended: &Ended) -> Option<Value> {

@@ -106,10 +106,16 @@ fn take_over(pipe: &mut Pipe, file: &Path) -> Result<(RestartSection, Record)> {
     };
     if pipe.root().is_some() && !run.as_ref().is_some_and(|run| run.pipe == held.pipe && run.held) {
         let by = match run {
-            Some(run) if run.pipe != held.pipe => format!("was overtaken by the pipe {}", record::visible(&run.pipe)),
+            Some(run) if run.pipe != held.pipe => match &run.release {
+                Some(release) => format!("was overtaken by the deploy of {}", record::visible(&release.id)),
+                None => format!("was overtaken by the pipe {}", record::visible(&run.pipe)),
+            },
             _ => "is over: it was promoted or given up".to_owned(),
         };
-        bail!(Failure::new(Exit::Busy, "superseded", format!("the held run {by}")));
+        bail!(
+            Failure::new(Exit::Busy, "superseded", format!("the held run {by}"))
+                .hint("svc-restart --status tells where each instance is; release-ls what is live")
+        );
     }
     Ok((section, held))
 }

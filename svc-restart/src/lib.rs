@@ -7,6 +7,7 @@ mod act;
 mod apply;
 mod batches;
 mod cli;
+mod foretell;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;

@@ -1,13 +1,14 @@
 //! Pid files: a number in a file that may be stale, garbage or by now another program's.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use record::Failure;
+use dir::Owner;
+use record::{Exit, Failure};
 
 use crate::instance::Instance;
 use crate::managers::{Identity, refused};
@@ -72,6 +73,7 @@ pub(crate) fn read(path: &Path) -> Result<PidFile> {
         bail!(refused(format!("{} holds no process number", path.display())));
     };
     let Some(identity) = Identity::of(pid)? else { return Ok(PidFile::Nobody) };
+    refuse_foreign(path, &facts, pid)?;
     if started_at(identity)?.is_some_and(|started| started > facts.mtime() + SLACK_SECONDS) {
         bail!(
             refused(format!(
@@ -82,6 +84,39 @@ pub(crate) fn read(path: &Path) -> Result<PidFile> {
         );
     }
     Ok(PidFile::Running(identity))
+}
+
+/// Refuses a file by which somebody else chooses the process: it must be root's or of the user the process belongs to,
+/// and nobody else's to write.
+fn refuse_foreign(path: &Path, facts: &Metadata, pid: u32) -> Result<()> {
+    let owner = Owner { uid: facts.uid(), gid: facts.gid() };
+    let by_all = facts.mode() & 0o002 != 0;
+    if by_all || (facts.mode() & 0o020 != 0 && owner.group_has_others()) {
+        let who = if by_all { "everybody" } else { "its group, which has other members," };
+        bail!(
+            foreign(format!("{} may be written by {who}, so it may name anybody's process", path.display()))
+                .hint(format!("chmod go-w {}", path.display()))
+        );
+    }
+    if owner.uid != 0 && !users_of(pid)?.contains(&owner.uid) {
+        bail!(foreign(format!("{} belongs to {}, and process {pid} does not", path.display(), owner.user_name())));
+    }
+    Ok(())
+}
+
+fn foreign(message: String) -> Failure {
+    Failure::new(Exit::Unsafe, "restart.pidfile", message)
+}
+
+/// The real, effective and saved users of a process; none when it has ended.
+fn users_of(pid: u32) -> Result<Vec<u32>> {
+    let status = match std::fs::read_to_string(format!("/proc/{pid}/status")) {
+        Ok(status) => status,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).with_context(|| format!("ask whose process {pid} is")),
+    };
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    Ok(line.split_ascii_whitespace().take(3).filter_map(|uid| uid.parse().ok()).collect())
 }
 
 fn number(file: &File) -> std::io::Result<Option<u32>> {
@@ -150,6 +185,17 @@ mod tests {
         let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
         File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
         assert!(read(&path).is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_write_does_not_choose_the_process() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_dir, path) = written(format!("{}\n", std::process::id()).as_bytes());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o646)).unwrap();
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.downcast_ref::<Failure>().unwrap().exit(), Exit::Unsafe, "{error}");
+        let users = users_of(std::process::id()).unwrap();
+        assert_eq!((users.len(), users[1]), (3, nix::unistd::geteuid().as_raw()));
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use record::sections::{RestartInstance, RestartSection, SwitchSection};
-use record::{Exit, Failure, Pipe, Record};
+use record::{Exit, Failure, Pipe, Record, RunFile, Stage};
 
-use crate::act::{enter, list, note_left_alone, section_of, summarise};
+use crate::act::{enter, note_left_alone, section_of, summarise};
 use crate::apply::Run;
+use crate::foretell::list;
 use crate::instance::Instance;
 use crate::request::{Request, Service};
 use crate::surroundings::Surroundings;
@@ -43,12 +44,13 @@ pub(crate) fn take_back(pipe: &mut Pipe, request: &Request) -> Result<()> {
     let service = request.service(pipe)?;
     let names = if names.is_empty() { names } else { service.manager.expand(names)? };
     let (stages, undone) = sections(pipe, &positions)?;
+    let circumstance = circumstance(pipe)?;
     let changes = undo::changes(&stages, &undone, service.via, &names);
     if changes.is_empty() {
         finish_stages(pipe, &stages, &undone, &[]);
         return Ok(());
     }
-    go(pipe, &request, &service, changes, &stages, &undone)
+    go(pipe, &request, &service, changes, circumstance, (&stages, &undone))
 }
 
 fn go(
@@ -56,8 +58,8 @@ fn go(
     request: &Request,
     service: &Service,
     changes: Vec<Change>,
-    stages: &[Placed],
-    undone: &[RestartSection],
+    circumstance: Circumstance,
+    (stages, undone): (&[Placed], &[RestartSection]),
 ) -> Result<()> {
     let instances: Vec<Instance> = changes.iter().map(|change| change.instance.clone()).collect();
     let mut section = section_of(request, service, &instances);
@@ -67,7 +69,6 @@ fn go(
     pipe.set_section(&section);
     let inspection = service.manager.inspect(&instances, None)?;
     let now: HashMap<_, _> = instances.iter().cloned().zip(inspection.states).collect();
-    let circumstance = circumstance(pipe.record());
     let plan = undo::plan(changes, &now, circumstance, service.keeps_process, &request.order.batches);
     note_left_alone(pipe, &mut section, &plan);
     if pipe.dry_run() {
@@ -101,16 +102,22 @@ fn go(
     }
 }
 
-/// The sections of the stages to take back, latest first, and those of the undo stages so far.
+/// The sections of the stages to take back, latest first, and those of the undo stages so far: of this record and, where
+/// the same record was taken back before, of that time.
 fn sections(pipe: &Pipe, positions: &[usize]) -> Result<(Vec<Placed>, Vec<RestartSection>)> {
     let record = pipe.record();
+    let run = match pipe.root() {
+        Some(root) => RunFile::of(root)?.read()?.filter(|run| run.pipe == record.pipe),
+        None => None,
+    };
     let mut stages = Vec::new();
     for at in positions {
         if let Some(stage) = record.stages.get(*at) {
             stages.push((*at, stage.section()?));
         }
     }
-    let undone = record.stages.iter().filter(|stage| stage.tool == OWN && stage.undo);
+    let earlier = run.iter().flat_map(|run| &run.stages);
+    let undone = record.stages.iter().chain(earlier).filter(|stage| stage.tool == OWN && stage.undo);
     Ok((stages, undone.map(record::Stage::section).collect::<Result<_>>()?))
 }
 
@@ -133,15 +140,43 @@ fn finish_stages(pipe: &mut Pipe, stages: &[Placed], undone: &[RestartSection], 
     pipe.took_back(finished);
 }
 
-fn circumstance(record: &Record) -> Circumstance {
-    let switches = record.stages.iter().filter(|stage| stage.tool == SWITCH);
-    let (undos, acts): (Vec<_>, Vec<_>) = switches.partition(|stage| stage.undo);
-    let section = |stage: &&record::Stage| stage.section::<SwitchSection>().unwrap_or_default();
-    if undos.iter().any(|stage| section(stage).superseded) {
-        return Circumstance::Superseded;
+/// Whether the link is this pipe's to take back. An earlier undo stage of release-switch has asked the link itself;
+/// without one the last pipe to act under the root must be this one.
+fn circumstance(pipe: &mut Pipe) -> Result<Circumstance> {
+    let known = of_switches(pipe.record());
+    if let Some(circumstance) = known {
+        return Ok(circumstance);
     }
-    match acts.iter().rev().find(|stage| stage.changed) {
-        Some(stage) if section(stage).from.is_none() && section(stage).to.is_some() => Circumstance::FirstDeploy,
+    let by = match pipe.root() {
+        Some(root) => RunFile::of(root)?.later_than(&pipe.record().pipe)?,
+        None => None,
+    };
+    if let Some(by) = by {
+        let message = format!("the pipe {} has acted since: only what is down is started", record::visible(&by));
+        pipe.warn("superseded", message);
+        return Ok(Circumstance::Superseded);
+    }
+    Ok(of_acts(pipe.record()))
+}
+
+fn of_switches(record: &Record) -> Option<Circumstance> {
+    let mut undos = record.stages.iter().filter(|stage| stage.tool == SWITCH && stage.undo).peekable();
+    undos.peek()?;
+    Some(if undos.any(|stage| section_of_switch(stage).superseded) {
+        Circumstance::Superseded
+    } else {
+        of_acts(record)
+    })
+}
+
+fn of_acts(record: &Record) -> Circumstance {
+    let acts = record.stages.iter().filter(|stage| stage.tool == SWITCH && !stage.undo);
+    match acts.rev().find(|stage| stage.changed).map(section_of_switch) {
+        Some(section) if section.from.is_none() && section.to.is_some() => Circumstance::FirstDeploy,
         _ => Circumstance::Usual,
     }
+}
+
+fn section_of_switch(stage: &Stage) -> SwitchSection {
+    stage.section().unwrap_or_default()
 }
