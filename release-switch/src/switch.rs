@@ -40,6 +40,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
             );
             pipe.changed();
         }
+        foretell(pipe, &link, &plan);
         return fill(pipe, &root, &plan, asked);
     }
     pipe.take_deploy_lock()?;
@@ -77,6 +78,7 @@ fn first_of_all(pipe: &mut Pipe, root: &Path, link: &Name) -> anyhow::Result<()>
     let to = pipe.record().release.as_ref().map(|release| release.id.clone());
     let path = root.join(link).display().to_string();
     pipe.set_section(&SwitchSection { link: Some(path.clone()), to: to.clone(), ..SwitchSection::default() });
+    pipe.say(format!("would switch {link} to {}", to.as_deref().unwrap_or("the release that is made")));
     pipe.plan("switch", path, to.map(|to| format!("from nothing to {to}")));
     pipe.changed();
     Ok(())
@@ -182,6 +184,22 @@ fn fill(pipe: &mut Pipe, root: &Root, plan: &Plan, asked: &Switch) -> anyhow::Re
     let release = present(root, &plan.to.release)?.to_release(root);
     pipe.record_mut().release = Some(release);
     Ok(())
+}
+
+/// What a dry run says to people.
+fn foretell(pipe: &mut Pipe, link: &Name, plan: &Plan) {
+    let to = &plan.to.release;
+    match (&plan.from, plan.changed) {
+        (_, false) => pipe.say(format!("{link} names {to} already")),
+        (None, true) => pipe.say(format!("would switch {link} to {to}")),
+        (Some(from), true) => pipe.say(format!("would switch {link} from {from} to {to}")),
+    }
+    if let Some(condemned) = &plan.condemned {
+        pipe.say(format!("would mark {condemned} as bad"));
+    }
+    if plan.to_bad {
+        pipe.warn("switch.bad", format!("{to} is marked bad in the history"));
+    }
 }
 
 /// What people read, and what they should know of an older release.

@@ -39,18 +39,28 @@ pub(crate) fn undo(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<()> 
     if task.links.is_empty() && task.condemned.is_none() {
         return Ok(());
     }
-    pipe.set_section(&section(&root, &task));
+    let mut told = section(&root, &task);
+    let planned = std::mem::take(&mut told.links);
+    told.links = planned.iter().map(not_yet).collect();
+    told.to = told.links.first().and_then(|link| link.to.clone());
+    told.marked_bad = None;
+    pipe.set_section(&told);
     let because = pipe.record().error.as_ref().map(|error| format!("undo: {}", error.code));
     let author = Author::of(pipe, reason.map(str::to_owned).or(because));
     if task.condemned.is_some() || task.links.iter().any(|(_, back)| matches!(back, Back::Restore { .. })) {
         pipe.begin_effect()?;
     }
-    for (name, back) in &task.links {
+    for (at, (name, back)) in task.links.iter().enumerate() {
         restore(pipe, &lock, &author, name, back)?;
+        told.links[at].clone_from(&planned[at]);
+        told.to = told.links.first().and_then(|link| link.to.clone());
+        pipe.set_section(&told);
     }
     if let Some(manifest) = &task.condemned {
         let about = task.links.first().map_or_else(|| pipe.link(), |(name, _)| Ok(name.clone()))?;
         history::bad(&lock, author.verdict(&about, manifest))?;
+        told.marked_bad = Some(manifest.id.to_string());
+        pipe.set_section(&told);
         pipe.say(format!("{} is marked bad", manifest.id));
     }
     drop(lock);
@@ -151,6 +161,16 @@ fn section(root: &Root, task: &Task) -> SwitchSection {
     }
 }
 
+/// What is true of a link that is to be put back as long as it was not.
+fn not_yet(planned: &SwitchLink) -> SwitchLink {
+    match planned.outcome {
+        SwitchOutcome::Restored => {
+            SwitchLink { outcome: SwitchOutcome::NotRestored, to: planned.from.clone(), ..planned.clone() }
+        }
+        _ => planned.clone(),
+    }
+}
+
 fn outcome(link: String, back: &Back) -> SwitchLink {
     let plain = SwitchLink { link, ..SwitchLink::default() };
     match back {
@@ -179,6 +199,7 @@ fn list(pipe: &mut Pipe, root: &Root, task: &Task) {
     for (name, back) in &task.links {
         if let Back::Restore { from, to, .. } = back {
             let path = root.path().join(name).display().to_string();
+            pipe.say(format!("would switch {name} back from {from} to {}", to.release));
             pipe.plan("switch back", path, Some(format!("from {from} to {}", to.release)));
             pipe.changed();
         }
