@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Failure, RootDir, clock, host};
 
-/// The environment variable that names the inherited descriptor of the deploy lock.
+/// The environment variable that names the inherited descriptor of the deploy lock; several, with commas between them,
+/// below the deploys of several roots.
 pub const DEPLOY_FD: &str = "CUTOVER_DEPLOY_FD";
 
 /// How long a waiting tool may be deaf to signals and to the end of its pipe.
@@ -65,16 +66,14 @@ impl Holder {
         serde_json::from_slice(&text).ok()
     }
 
-    /// The command that ends the holder: with its process group, where that is its own, so that a whole
-    /// deploy script goes and not only its shell.
+    /// The command that ends the holder: with its process group where it leads one, else with its children, so that a
+    /// whole deploy script goes and not only its shell. A group that it does not lead has others in it: whoever runs
+    /// the script, and the asking person's shell perhaps.
     fn how_to_end(&self) -> String {
         let pid = i32::try_from(self.pid).ok().map(nix::unistd::Pid::from_raw);
-        let group = pid.and_then(|pid| nix::unistd::getpgid(Some(pid)).ok());
-        let own = nix::unistd::getpgrp();
-        match group {
-            // Never the group that this process, and so perhaps the asking person's shell, is in.
-            Some(group) if group != own => format!("kill -TERM -{group}"),
-            _ => format!("kill -TERM {}", self.pid),
+        match pid.filter(|pid| nix::unistd::getpgid(Some(*pid)) == Ok(*pid)) {
+            Some(group) => format!("kill -TERM -{group}"),
+            None => format!("kill -TERM {pid} $(pgrep -P {pid})", pid = self.pid),
         }
     }
 
@@ -114,15 +113,13 @@ impl DeployLock {
     /// The lock of the deploy this process runs under, if it does: the inherited descriptor must be
     /// this root's deploy file and must hold the lock (`/proc/self/fdinfo`, proc(5)).
     pub fn inherited(root: &RootDir) -> anyhow::Result<Option<Self>> {
-        let Some(fd) = inherited_fd() else { return Ok(None) };
+        let numbers = inherited_fds();
+        if numbers.is_empty() {
+            return Ok(None);
+        }
         let state = root.state()?;
         let Some(expected) = state.stat_if_there("deploy")? else { return Ok(None) };
-        let link = format!("/proc/self/fd/{fd}");
-        let Ok(found) = nix::sys::stat::stat(link.as_str()) else { return Ok(None) };
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
-        let holds =
-            info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK") && line.contains("WRITE"));
-        if !holds || dir::Stat(found).identity() != expected.identity() {
+        if !numbers.into_iter().any(|number| holds(number, &expected)) {
             return Ok(None);
         }
         // Opened anew: reading through the inherited one would move its offset.
@@ -173,7 +170,16 @@ impl DeployLock {
     }
 }
 
-/// The number of the inherited descriptor, as the environment names it.
-pub(crate) fn inherited_fd() -> Option<u32> {
-    std::env::var_os(DEPLOY_FD)?.to_str()?.parse().ok()
+/// Whether the descriptor is this file and holds its lock.
+fn holds(number: u32, file: &dir::Stat) -> bool {
+    let Ok(found) = nix::sys::stat::stat(format!("/proc/self/fd/{number}").as_str()) else { return false };
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+    let is_locked = |line: &str| line.starts_with("lock:") && line.contains("FLOCK") && line.contains("WRITE");
+    dir::Stat(found).identity() == file.identity() && info.lines().any(is_locked)
+}
+
+/// The numbers of the inherited descriptors, as the environment names them.
+pub(crate) fn inherited_fds() -> Vec<u32> {
+    let named = std::env::var_os(DEPLOY_FD).unwrap_or_default().into_string().unwrap_or_default();
+    named.split(',').filter_map(|number| number.parse().ok()).collect()
 }

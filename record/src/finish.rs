@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::deploy::inherited_fd;
+use crate::deploy::inherited_fds;
 use crate::pipe::{Pipe, fresh_record};
 use crate::run_file::{Overtakes, RunFile};
 use crate::{DeployLock, ErrorInfo, Exit, Failure, Options, Record, Role, RootDir, Stage, Tool};
@@ -143,7 +143,9 @@ fn save(root: &RootDir, record: &Record, overtakes: Overtakes) -> anyhow::Result
 /// Under release-lock, notes that the pipe came through: nobody is to take it back.
 fn settle(entered: Option<&RootDir>, options: &Options, record: &Record) -> anyhow::Result<()> {
     let recorded = match (entered, &record.root) {
-        (None, Some(path)) if inherited_fd().is_some() => Some(RootDir::open(path.as_ref(), options.allow_network_fs)?),
+        (None, Some(path)) if !inherited_fds().is_empty() => {
+            Some(RootDir::open(path.as_ref(), options.allow_network_fs)?)
+        }
         _ => None,
     };
     let Some(root) = entered.or(recorded.as_ref()) else { return Ok(()) };

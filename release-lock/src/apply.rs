@@ -33,7 +33,10 @@ pub(crate) fn become_command(pipe: &Pipe, root: &RootDir, request: &Request, num
                 let filled = number.fill(flock.file()).context("hand the lock on")?;
                 let filled =
                     filled.context("the descriptors 3 to 9 are all taken: none is left to hand the lock on")?;
-                command.env(DEPLOY_FD, filled.as_raw_fd().to_string());
+                // Below the deploy of another root that one's lock is still held, by its own descriptor.
+                let others = std::env::var(DEPLOY_FD).ok().filter(|others| !others.is_empty());
+                let own = filled.as_raw_fd().to_string();
+                command.env(DEPLOY_FD, others.map_or_else(|| own.clone(), |others| format!("{others},{own}")));
                 inherited = Some(filled);
             }
             lock

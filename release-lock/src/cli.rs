@@ -17,7 +17,8 @@ Examples:
     after_help = "\
 The lock lasts until the last process of the command ends. The command finds CUTOVER_ROOT and \
 CUTOVER_DEPLOY_FD in its environment (and CUTOVER_LINK where --link is given), and its exit status is the exit status; 126 and 127 say \
-that it could not be started or found. Nothing is printed but when the lock is not to be had.",
+that it could not be started or found. Nothing is printed but when the lock is not to be had. With --dry-run the command is not run; to see \
+what it would do give --dry-run to the first stage of its pipe. Below the deploy of another root both locks are held.",
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]
 struct Cli {
@@ -40,5 +41,10 @@ pub(crate) struct Request {
 /// Reads the command line; a wrong one ends the process with 2 here.
 pub(crate) fn request() -> Request {
     let Cli { options, command } = record::command_line();
+    if options.report.is_some() {
+        record::wrong_command_line::<Cli>(
+            "--report means nothing to release-lock: give it to the stages of the command",
+        );
+    }
     Request { command, options }
 }

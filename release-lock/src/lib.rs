@@ -21,6 +21,8 @@ pub fn main() -> ExitCode {
         if pipe.dry_run() {
             pipe.plan("lock", path.display().to_string(), None);
             pipe.plan("run", "the command", None);
+            pipe.say(format_args!("would lock {} and run the command", path.display()));
+            pipe.say("what that would do its own stages say: give --dry-run to the first of them");
             return Ok(());
         }
         let (root, _) = store::Root::create(&path, request.options.allow_network_fs)?;

@@ -48,9 +48,7 @@ pub fn missing(root: &Root, now: SystemTime) -> anyhow::Result<BTreeSet<ReleaseI
     ours.extend(trash::list(root)?.iter().filter_map(|name| staging::id_of_name(name)));
     let pinned = pins::read_all(root)?.into_iter().filter(|(_, pin)| pin.keeps(now)).map(|(id, _)| id);
     let was_whole = |id: &ReleaseId| matches!(manifest::read(root, id), Ok(Some(_)));
-    Ok(pinned
-        .filter(|id| !visible.contains(OsStr::new(id.as_str())) && !ours.contains(id) && was_whole(id))
-        .collect())
+    Ok(pinned.filter(|id| !visible.contains(OsStr::new(id.as_str())) && !ours.contains(id) && was_whole(id)).collect())
 }
 
 /// Removes what [`find`] found, durable when it returns. Besides the short lock the caller holds the deploy lock, as

@@ -96,6 +96,21 @@ fn the_command_gets_the_lock_and_its_exit_status_is_the_answer() {
 }
 
 #[test]
+fn the_locks_of_two_roots_nest() {
+    let (shop, v1) = shop();
+    let inner = format!("release-switch --root $ROOT --to {v1} --lock-wait 0s >/dev/null");
+    let script = format!(
+        "release-lock --root $ROOT -- release-lock --root other -- release-lock --root $ROOT -- dash -c '{inner} \
+         && release-mk --root other --from v1 --name one --lock-wait 0s >/dev/null'"
+    );
+    shop.pipe(script).run().exits(0);
+    // The outer lock is held as long as the inner command runs.
+    let script = "release-lock --root $ROOT -- release-lock --root other -- \
+                  env -u CUTOVER_DEPLOY_FD release-switch --root $ROOT --rollback --lock-wait 0s";
+    assert_eq!(shop.pipe(script).run().exits(75).record().code(), "lock.busy");
+}
+
+#[test]
 fn twenty_makers_of_one_id_have_one_winner() {
     let shop = Shop::new();
     shop.source("v1");

@@ -52,7 +52,7 @@ The link, where neither \\-\\-link nor the record names one; else
 .B CUTOVER_DEPLOY_FD
 Set by
 .BR release\\-lock (1):
-the descriptor that holds the deploy lock.
+the descriptor that holds the deploy lock; several with commas below the deploys of several roots.
 .TP
 .B NO_COLOR
 Set to anything: no colours unless \\-\\-color=always.

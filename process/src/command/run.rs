@@ -113,9 +113,10 @@ fn wrapped(spec: &Spec) -> (Vec<OsString>, bool) {
 
 /// What a shell does to let go of the deploy lock; nothing where we have none.
 fn closing_deploy_fd() -> String {
-    let number = std::env::var_os(DEPLOY_FD).and_then(|value| value.to_str()?.parse::<u32>().ok());
+    let named = std::env::var(DEPLOY_FD).unwrap_or_default();
+    let numbers = named.split(',').filter_map(|number| number.parse::<u32>().ok());
     // POSIX promises single digits only, and dash keeps to that; 0 to 2 are never the lock.
-    number.filter(|n| (3..=9).contains(n)).map_or_else(String::new, |number| format!("exec {number}>&-; "))
+    numbers.filter(|number| (3..=9).contains(number)).map(|number| format!("exec {number}>&-; ")).collect()
 }
 
 /// Whether the shell would find the program: its own complaint could not be told from the program's.

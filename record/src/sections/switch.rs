@@ -72,6 +72,8 @@ pub enum SwitchOutcome {
     Stays,
     /// Somebody else switched it since; it was not touched.
     Superseded,
+    /// The undo failed before it was put back: it still names what the pipe made it name.
+    NotRestored,
 }
 
 /// What `--adopt` found and took over.

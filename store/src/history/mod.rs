@@ -15,4 +15,4 @@ pub use entry::{Entry, Kind, StageTime};
 pub(crate) use journal::Journal;
 pub use lines::{Change, OpenIntent, abort, bad, done, good, intent, past};
 pub(crate) use lines::{close, found};
-pub use view::{History, Span, Verdict};
+pub use view::{History, Span, Verdict, takes_back};

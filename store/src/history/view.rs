@@ -188,7 +188,7 @@ impl History {
 }
 
 /// Whether `next` is the undo of `entry`: the same pipe leaves what it had made live.
-fn takes_back(next: &Entry, entry: &Entry) -> bool {
+pub fn takes_back(next: &Entry, entry: &Entry) -> bool {
     next.kind == Kind::Done
         && next.pipe.is_some()
         && next.pipe == entry.pipe
