@@ -5,9 +5,11 @@ FROM  ?=
 
 prefix  ?= /usr/local
 DESTDIR ?=
+# What lies elsewhere than beneath the prefix, by GNU's names: make install bindir=/opt/bin
+export bindir datadir mandir docdir unitdir bashdir zshdir fishdir
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install uninstall installcheck package package-test test faults faults-long fuzz check recipes demo setup clean
+.PHONY: help build release install uninstall installcheck package package-test test faults faults-long fuzz check recipes docs-test book demo setup clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +55,12 @@ check: ## what CI checks: format, lints, docs, dependencies
 
 recipes: ## try every recipe with real parts under load; a line each
 	@scripts/try-recipes
+
+docs-test: ## run every command that the documents show, follow every link
+	@scripts/test -p stories -- documentation:: completions::
+
+book: ## the documents as a book in docs/book, if mdbook is installed
+	mdbook build docs
 
 demo: ## deploy a real service for real; FROM=DIR deploys your own directory
 	@FROM='$(FROM)' scripts/demo

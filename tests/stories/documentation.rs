@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use stories::real::systemd::Systemd;
-use stories::{Shop, binaries, skip};
+use stories::{Run, Shop, binaries, skip};
 
 use crate::real_systemd_boots::shop_unit;
 
@@ -39,6 +39,28 @@ fn blocks(document: &str, marks: &[&str]) -> Vec<String> {
     fenced.filter(|(mark, _)| marks.contains(mark)).map(|(_, text)| text.to_owned()).collect()
 }
 
+/// A machine as the documents expect it: units and tools are installed, `/srv/shop` is empty, `build/` can be deployed,
+/// `shop@1` and `shop@2` listen on 8001 and 8002, and what ssh is told to run runs here.
+fn machine(shop: &Shop) -> Result<Systemd, String> {
+    shop.source("build");
+    let unit = shop_unit(shop).replace(&shop.root().display().to_string(), "/srv/shop");
+    let unit = unit.replace(&format!(" {}%i", shop.services().port(0) / 10), " 800%i");
+    let systemd = Systemd::boot(shop, &[("shop@.service", &unit)])?;
+    let prepare = format!(
+        "set -e
+        cp {units}/* /etc/systemd/system/
+        cp {tools}/release-gc {tools}/svc-health /usr/bin/
+        mkdir -p $ROOT /srv/shop
+        mount --bind $ROOT /srv/shop
+        printf '#!/bin/sh\\nshift\\nexec sh -c \"$*\"\\n' >/usr/local/bin/ssh
+        chmod 755 /usr/local/bin/ssh",
+        units = binaries::workspace().join("share/systemd").display(),
+        tools = binaries::directory().display()
+    );
+    systemd.pipe(shop, prepare).run().exits(0);
+    Ok(systemd)
+}
+
 #[test]
 fn what_is_marked_to_be_run_runs() {
     let mut ran = 0;
@@ -48,8 +70,7 @@ fn what_is_marked_to_be_run_runs() {
             continue;
         }
         let shop = Shop::new();
-        shop.source("build");
-        let systemd = match Systemd::boot(&shop, &[("shop@.service", &shop_unit(&shop))]) {
+        let systemd = match machine(&shop) {
             Ok(systemd) => systemd,
             Err(why) => skip!("{why}"),
         };
@@ -59,14 +80,30 @@ fn what_is_marked_to_be_run_runs() {
         if name == "migration.md" {
             shop.pipe(left).run().exits(0);
         }
-        let (root, ports) = (shop.root().display().to_string(), shop.services().port(0) / 10);
         for block in blocks {
-            let script = block.replace("/srv/shop", &root).replace("127.0.0.1:800", &format!("127.0.0.1:{ports}"));
-            systemd.pipe(&shop, script).shell(&["dash", "-e", "-c"]).run().exits(0);
+            let run = systemd.pipe(&shop, &block).shell(&["dash", "-e", "-c"]).run();
+            assert_eq!(run.status, 0, "{name}\n{run}");
+            check_quick_start(&name, &block, &run);
             ran += 1;
         }
     }
-    assert!(ran >= 5, "only {ran} blocks were found");
+    assert!(ran >= 15, "only {ran} blocks were found");
+}
+
+/// What the quick start says that one sees.
+fn check_quick_start(name: &str, block: &str, run: &Run) {
+    let sees = |text: &str| assert!(run.stdout.contains(text), "{text} is not seen\n{run}");
+    match block {
+        _ if name != "quick-start.md" => {}
+        _ if block.contains("hello, three") => {
+            sees("exit status 3");
+            sees("hello, two");
+        }
+        _ if block.contains("hello, two") => sees("hello, two"),
+        _ if block.contains("--rollback >") => sees("hello, one"),
+        _ if block.contains("list-timers") => sees("release-gc: kept"),
+        _ => {}
+    }
 }
 
 #[test]
@@ -108,4 +145,63 @@ fn every_option_shown_is_one() {
         }
     }
     assert!(checked > 50, "only {checked} options were found");
+}
+
+/// The names by which a heading can be reached, as forges and mdBook make them.
+fn anchors(document: &str) -> Vec<String> {
+    let mut in_block = false;
+    let headings = document.lines().filter(|line| {
+        in_block ^= line.starts_with("```");
+        !in_block && line.starts_with('#')
+    });
+    let kept = |c: char| c.is_alphanumeric() || c == '-' || c == '_' || c == ' ';
+    headings
+        .map(|line| line.trim_start_matches('#').trim().chars().filter(|c| kept(*c)).collect::<String>())
+        .map(|text| text.to_lowercase().replace(' ', "-"))
+        .collect()
+}
+
+/// Where the links of a document lead, blocks of code aside.
+fn links(document: &str) -> Vec<String> {
+    let mut in_block = false;
+    let prose = document.lines().filter(|line| {
+        in_block ^= line.starts_with("```");
+        !in_block
+    });
+    let parts = prose.flat_map(|line| line.split("](").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    parts.filter_map(|part| part.split_once(')').map(|(target, _)| target.to_owned())).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let top = binaries::workspace();
+    let mut followed = 0;
+    for (name, document) in documents() {
+        let in_book = name != "README.md";
+        let folder = if in_book { top.join("docs") } else { top.clone() };
+        for link in links(&document).into_iter().filter(|link| !link.contains("://")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if path.is_empty() { folder.join(&name) } else { folder.join(path) };
+            assert!(target.exists(), "{name}: {link} leads nowhere");
+            assert!(!in_book || !path.starts_with(".."), "{name}: {link} leads out of the book");
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&target).expect("read the target of a link");
+                assert!(anchors(&there).iter().any(|one| one == anchor), "{name}: {link} has no such heading");
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 40, "only {followed} links were found");
+}
+
+#[test]
+fn the_book_has_every_page_and_no_other() {
+    let all = documents();
+    let listed: Vec<String> = links(&all["SUMMARY.md"]);
+    for page in all.keys().filter(|name| !["README.md", "SUMMARY.md"].contains(&name.as_str())) {
+        assert!(listed.contains(page), "docs/SUMMARY.md does not list {page}");
+    }
+    for page in &listed {
+        assert!(all.contains_key(page), "docs/SUMMARY.md lists {page}, which is not in docs/");
+    }
 }

@@ -8,7 +8,7 @@ use stories::{binaries, skip};
 
 #[test]
 fn a_release_build_starts_about_as_fast_as_true() {
-    let builds = ["x86_64-unknown-linux-musl/release", "x86_64-unknown-linux-gnu/release"];
+    let builds = ["x86_64-unknown-linux-musl/release/tools", "x86_64-unknown-linux-gnu/release/tools"];
     let mut switches = builds.iter().map(|build| binaries::target().join(build).join("release-switch"));
     let Some(release) = switches.find(|switch| switch.exists()) else {
         skip!("no release build here (make release); nothing is measured");

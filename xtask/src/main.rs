@@ -1,10 +1,12 @@
 //! `cargo xtask generate` writes what is shipped beside the tools; `cargo xtask check` says whether it is up to date.
 //!
-//! Manual pages and completions come from the tools' own command lines, the JSON Schema from the record's types. Each
-//! tool is built once with the feature `record/manual` and asked; the sections that no command line knows (examples,
-//! files) are files in `xtask/man`.
+//! Manual pages and completions come from the tools' own command lines; the JSON Schema and three pages of the book from
+//! the record's types and the recipes. Each tool is built once with the feature `record/manual` and asked; the sections
+//! that no command line knows (examples, files) are files in `xtask/man`.
 
+mod completions;
 mod page;
+mod reference;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-/// Generate manual pages, completions and the JSON Schema, or check that they are up to date.
+/// Generate manual pages, completions, the JSON Schema and pages of the book, or check that they are up to date.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
@@ -71,9 +73,15 @@ fn wanted(top: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
             ("zsh", format!("docs/completions/zsh/_{tool}")),
             ("fish", format!("docs/completions/fish/{tool}.fish")),
         ] {
-            files.insert(path.into(), built.ask(tool, shell)?);
+            let source = top.join("xtask/completions").join(shell);
+            let functions = std::fs::read_to_string(&source).with_context(|| format!("read {}", source.display()))?;
+            let printed = String::from_utf8(built.ask(tool, shell)?).context("read completions")?;
+            files.insert(path.into(), completions::with_values(&printed, shell, tool, &functions)?.into_bytes());
         }
     }
     files.insert("docs/record.schema.json".into(), (record::schema::text() + "\n").into_bytes());
+    files.insert("docs/record.md".into(), reference::record(&record::schema::value()).into_bytes());
+    files.insert("docs/exit-status.md".into(), reference::exit_status().into_bytes());
+    files.insert("docs/recipes.md".into(), reference::recipes(&top.join("scripts/recipes"))?.into_bytes());
     Ok(files)
 }

@@ -1,9 +1,50 @@
-complete -c release-switch -l to -d 'Switch to this release instead of the record\'s, a bad one too' -r
-complete -c release-switch -l expect -d 'Do it only if the link names this release now' -r
+# What lies on disk decides: ids, links, instances, slots. Prints candidates, one on a line.
+function __cutover_values
+    set -l root $CUTOVER_ROOT
+    set -l via systemd
+    set -l slots
+    set -l words (commandline -opc)
+    for i in (seq 2 (count $words))
+        set -l next $words[(math $i + 1)]
+        switch $words[$i]
+            case --root
+                set root (string replace -r '^~' $HOME -- $next)
+            case '--root=*'
+                set root (string replace -r '^--root=' '' -- $words[$i] | string replace -r '^~' $HOME)
+            case --via
+                set via $next
+            case '--via=*'
+                set via (string replace -- --via= '' $words[$i])
+            case --slot
+                set -a slots (string split -f 1 = -- $next)
+            case '--slot=*'
+                set -a slots (string split -f 2 = -- $words[$i])
+        end
+    end
+    switch $argv[1]
+        case releases
+            command ls -- $root/releases 2>/dev/null
+        case failed
+            command ls -- $root/.cutover/staging 2>/dev/null | string replace -r '\.[^.]*$' ''
+        case links
+            for link in $root/*
+                test -L $link; and string match -q 'releases/*' -- (readlink -- $link); and path basename $link
+            end
+        case instances
+            # Those of the last run, and what systemd has.
+            string match -ra '"instances":\[[^]]*\]' <$root/.cutover/run.json 2>/dev/null | string match -ra '(?<="name":")[^"]*'
+            test "$via" = systemd
+            and systemctl list-units --all --type=service --plain --no-legend --no-pager 2>/dev/null | string replace -r '\.service .*' ''
+        case slots
+            printf '%s\n' $slots idle
+    end
+end
+complete -c release-switch -l to -d 'Switch to this release instead of the record\'s, a bad one too' -r -f -a '(__cutover_values releases)'
+complete -c release-switch -l expect -d 'Do it only if the link names this release now' -r -f -a '(__cutover_values releases)'
 complete -c release-switch -l link-path -d 'Let the link name the one file in the release that matches, instead of its directory' -r
 complete -c release-switch -l reason -d 'Why; kept in the history' -r
 complete -c release-switch -l root -d 'The root: the directory with releases/, shared/ and the link [env: CUTOVER_ROOT]' -r -F
-complete -c release-switch -l link -d 'The link that says which release is live [env: CUTOVER_LINK] [default: current]' -r
+complete -c release-switch -l link -d 'The link that says which release is live [env: CUTOVER_LINK] [default: current]' -r -f -a '(__cutover_values links)'
 complete -c release-switch -l lock-wait -d 'How long to wait for a lock that somebody else holds; 0s asks once' -r
 complete -c release-switch -l report -d 'Write this stage\'s entry whole to FILE, however long its lists are' -r -F
 complete -c release-switch -l color -d 'Colours on stderr, and on the terminal where a tool prints a table' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'

@@ -1,3 +1,44 @@
+# What lies on disk decides: ids, links, instances, slots. Prints candidates, one on a line.
+function __cutover_values
+    set -l root $CUTOVER_ROOT
+    set -l via systemd
+    set -l slots
+    set -l words (commandline -opc)
+    for i in (seq 2 (count $words))
+        set -l next $words[(math $i + 1)]
+        switch $words[$i]
+            case --root
+                set root (string replace -r '^~' $HOME -- $next)
+            case '--root=*'
+                set root (string replace -r '^--root=' '' -- $words[$i] | string replace -r '^~' $HOME)
+            case --via
+                set via $next
+            case '--via=*'
+                set via (string replace -- --via= '' $words[$i])
+            case --slot
+                set -a slots (string split -f 1 = -- $next)
+            case '--slot=*'
+                set -a slots (string split -f 2 = -- $words[$i])
+        end
+    end
+    switch $argv[1]
+        case releases
+            command ls -- $root/releases 2>/dev/null
+        case failed
+            command ls -- $root/.cutover/staging 2>/dev/null | string replace -r '\.[^.]*$' ''
+        case links
+            for link in $root/*
+                test -L $link; and string match -q 'releases/*' -- (readlink -- $link); and path basename $link
+            end
+        case instances
+            # Those of the last run, and what systemd has.
+            string match -ra '"instances":\[[^]]*\]' <$root/.cutover/run.json 2>/dev/null | string match -ra '(?<="name":")[^"]*'
+            test "$via" = systemd
+            and systemctl list-units --all --type=service --plain --no-legend --no-pager 2>/dev/null | string replace -r '\.service .*' ''
+        case slots
+            printf '%s\n' $slots idle
+    end
+end
 complete -c svc-restart -l via -d 'What supervises them' -r -f -a "systemd\t'systemd units'
 supervisor\t'supervisor programs, GROUP:NAME or a whole GROUP'
 upstart\t'Upstart jobs'
@@ -23,13 +64,13 @@ complete -c svc-restart -l before -d 'A command before each instance: out of the
 complete -c svc-restart -l after -d 'A command after each instance, behind the gate: into the balancer; runs when the instance failed too, and finds that in CUTOVER_OUTCOME' -r
 complete -c svc-restart -l pause -d 'Wait so long between batches' -r
 complete -c svc-restart -l stable -d 'A new process must stay up so long, the time of the gate included [default: 300ms; 0s where the manager waits for readiness]' -r
-complete -c svc-restart -l timeout -d 'How long an action of the manager may take, and a hook' -r
+complete -c svc-restart -l timeout -d 'How long an action of the manager may take, and a hook; a question to it no longer than that, and 20s at most' -r
 complete -c svc-restart -l require -d 'A target of svc-health that must be healthy before anything is touched; repeatable' -r
 complete -c svc-restart -l hold-for -d 'Refuse a promotion that comes later than this' -r
 complete -c svc-restart -l promote -d 'Go on with the held record in FILE' -r -F
 complete -c svc-restart -l abort -d 'Turn the held record in FILE into a failed one, for the undo stages behind' -r -F
 complete -c svc-restart -l root -d 'The root: the directory with releases/, shared/ and the link [env: CUTOVER_ROOT]' -r -F
-complete -c svc-restart -l link -d 'The link that says which release is live [env: CUTOVER_LINK] [default: current]' -r
+complete -c svc-restart -l link -d 'The link that says which release is live [env: CUTOVER_LINK] [default: current]' -r -f -a '(__cutover_values links)'
 complete -c svc-restart -l lock-wait -d 'How long to wait for a lock that somebody else holds; 0s asks once' -r
 complete -c svc-restart -l report -d 'Write this stage\'s entry whole to FILE, however long its lists are' -r -F
 complete -c svc-restart -l color -d 'Colours on stderr, and on the terminal where a tool prints a table' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -49,3 +90,4 @@ complete -c svc-restart -s v -l verbose -d 'Say more on stderr'
 complete -c svc-restart -l schema -d 'Print the JSON Schema of the record and exit'
 complete -c svc-restart -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c svc-restart -s V -l version -d 'Print version'
+complete -c svc-restart -f -a '(__cutover_values instances)'
