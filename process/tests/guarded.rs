@@ -17,9 +17,9 @@ fn one_that_runs_a_guarded_child() {
 
 /// This very program with a guarded child that runs `script`.
 fn one_that_runs(script: &str, directory: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new(std::env::current_exe().expect("our own path"));
     command.args(["--ignored", "--exact", "one_that_runs_a_guarded_child"]).env("SCRIPT", script);
-    command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start ourselves")
 }
 
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -32,7 +32,10 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The processes that have this word in their command line.
 fn living(word: &str) -> Vec<u32> {
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")
+        .expect("list /proc")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&words).contains(word)
