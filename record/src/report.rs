@@ -10,12 +10,11 @@ use nix::sys::stat::Mode;
 
 use crate::{Exit, Failure, RootDir, Stage};
 
-/// Refuses a file among those that only the tools themselves write.
-pub(crate) fn refuse_own(path: &Path, root: &RootDir) -> anyhow::Result<()> {
+/// Refuses a file among those that only the tools themselves write; says whether it lies beneath the root at all.
+pub(crate) fn refuse_own(path: &Path, root: &RootDir) -> anyhow::Result<bool> {
     let real_root = std::fs::canonicalize(root.path()).with_context(|| format!("resolve {}", root.path().display()))?;
-    let real = std::fs::canonicalize(path).ok().or_else(|| resolve_parent(path));
-    let is_own = |real: PathBuf| [".cutover", "releases"].iter().any(|own| real.starts_with(real_root.join(own)));
-    if real.is_some_and(is_own) {
+    let Some(real) = std::fs::canonicalize(path).ok().or_else(|| resolve_parent(path)) else { return Ok(false) };
+    if [".cutover", "releases"].iter().any(|own| real.starts_with(real_root.join(own))) {
         bail!(
             Failure::new(
                 Exit::Usage,
@@ -25,16 +24,16 @@ pub(crate) fn refuse_own(path: &Path, root: &RootDir) -> anyhow::Result<()> {
             .hint("name a file outside the root")
         );
     }
-    Ok(())
+    Ok(real.starts_with(real_root))
 }
 
 /// Writes the entry on one line. A regular file is replaced whole; through a link, into a device or a FIFO it is written,
 /// for these are never ours to replace.
 pub(crate) fn write(path: &Path, stage: &Stage, root: Option<&RootDir>) -> anyhow::Result<()> {
     let what = || format!("write the report {}", path.display());
-    if let Some(root) = root {
-        refuse_own(path, root)?;
-    }
+    let beneath = root.map(|root| refuse_own(path, root)).transpose()? == Some(true);
+    // Whatever is made beneath a root is its owner's.
+    let _acting = root.filter(|_| beneath).map(RootDir::act_as_owner).transpose()?;
     let mut bytes = serde_json::to_vec(stage)?;
     bytes.push(b'\n');
     let standing = std::fs::symlink_metadata(path);

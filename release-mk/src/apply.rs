@@ -12,6 +12,7 @@ use store::{Lock, Manifest, Pin, ReleaseId, Root, link, manifest, next_seq, pins
 
 use crate::build::{self, Build, Built, LISTING};
 use crate::plan::{Facts, Plan, Request};
+use crate::progress::size;
 use crate::shown::shown;
 use crate::source::Source;
 use crate::source::survey::Survey;
@@ -160,7 +161,7 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
             pipe.set_section(&section);
             pipe.changed();
             pipe.record_mut().release = Some(manifest.to_release(&root));
-            pipe.explain(format_args!("made {}", root.release_path(&manifest.id).display()));
+            pipe.say(format_args!("{} is made: {} files, {}", manifest.id, manifest.files, size(manifest.bytes)));
             // What is left of the build is a few small files; whatever fails here is the next collection's.
             let _ = trash::delete_small(&root, &name);
             Ok(())
@@ -169,7 +170,7 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
             pipe.set_section(&section);
             if section.staging.is_some() {
                 if error.downcast_ref::<Failure>().is_none_or(|failure| failure.code() != "mk.step") {
-                    pipe.say(how_to_resume(&root, &id));
+                    pipe.say(format_args!("the build is kept: {}", how_to_resume(&root, &id)));
                 }
                 return Err(full(error, &root, "the build is kept"));
             }

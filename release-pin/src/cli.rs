@@ -31,7 +31,7 @@ struct Cli {
     #[arg(long, value_name = "DURATION", value_parser = lasting)]
     r#for: Option<Duration>,
     /// Why; needed for a new pin, kept for one that is only made longer or shorter
-    #[arg(long, value_name = "TEXT", requires = "for", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", requires = "for", conflicts_with_all = ["remove", "list"], value_parser = reason)]
     reason: Option<String>,
     /// Take the pin away
     #[arg(long)]

@@ -31,7 +31,7 @@ fn what_root_makes_in_somebodys_root_is_theirs() {
     shop.source("v1");
     std::fs::create_dir(shop.root()).expect("make the root");
     chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
-    let deploy = "release-mk --root $ROOT --from v1 | release-switch | release-switch --undo | release-gc --keep 2";
+    let deploy = "release-mk --root $ROOT --from v1 | release-switch --report $ROOT/shared/report.json | release-switch --undo | release-gc --keep 2";
     for turn in 0..3 {
         shop.pipe(deploy).run().exits(0).record();
         all_is_the_owners(&shop, &format!("after root, turn {turn}"));

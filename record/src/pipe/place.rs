@@ -8,17 +8,17 @@ use dir::{Name, Wait};
 use serde_json::Value;
 
 use super::Pipe;
-use crate::{Exit, Failure, placeholders};
+use crate::{Exit, Failure, Role, placeholders};
 
 impl Pipe {
     /// The root: the option, else the record's, else CUTOVER_ROOT; a usage error where none is given.
     pub fn root_path(&self) -> anyhow::Result<PathBuf> {
         match self.root_path_if_any()? {
             Some(path) => Ok(path),
-            None => bail!(
-                Failure::new(Exit::Usage, "usage", "no root is given")
-                    .hint("name it with --root DIR or CUTOVER_ROOT, or pipe a record in")
-            ),
+            None => bail!(Failure::new(Exit::Usage, "usage", "no root is given").hint(match self.role {
+                Role::Begins => "name it with --root DIR or CUTOVER_ROOT",
+                _ => "name it with --root DIR or CUTOVER_ROOT, or pipe a record in",
+            })),
         }
     }
 
