@@ -15,6 +15,7 @@ mod asking_systemd;
 mod blame;
 mod blue_green;
 mod collecting;
+mod completions;
 mod documentation;
 mod durability_order;
 mod every_manager;
