@@ -9,9 +9,6 @@
 include .env
 export
 PULL ?= pull
-UNIT ?= mirror
-INSTANCES ?= 1 2
-units = $(INSTANCES:%=$(UNIT)@%)
 
 .PHONY: deploy status rollback destroy
 deploy:
@@ -22,10 +19,10 @@ status:
 	@release-ls --history
 
 rollback:
-	@release-switch --rollback | svc-restart --via systemd $(units)
+	@LOCK_WAIT=60s $(PULL) rollback
 
 destroy:
 	@printf 'Remove %s with all releases and all state? Type its name to go on: ' '$(CUTOVER_ROOT)' >&2; \
 	read -r answer; [ "$$answer" = '$(CUTOVER_ROOT)' ] || { echo 'Nothing was removed.' >&2; exit 1; }
-	@svc-restart -n --via systemd $(units) --action stop >/dev/null
+	@LOCK_WAIT=60s $(PULL) stop >/dev/null
 	@rm -rf -- '$(CUTOVER_ROOT)'

@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::{Pipe, Shop, binaries};
 
@@ -31,19 +32,27 @@ if [ "$hit" ]; then
     echo "$*" >>"$HALT_DIR/hits"
     [ "$(wc -l <"$HALT_DIR/hits")" = "$HALT_NTH" ] || hit=
 fi
-halt() { : >"$HALT_DIR/reached"; flock -s "$HALT_DIR/alive" sleep 1 <&- >/dev/null 2>&1; }
+halt() { : >"$HALT_DIR/reached"; exec flock -s "$HALT_DIR/alive" true <&- >/dev/null 2>&1; }
 [ "$hit" != before ] || halt
 real=$(PATH=${PATH#"$HALT_DIR:"} && command -v "$name") || exit 0
 [ "$hit" = after ] || exec "$real" "$@"
 # What the stage says is withheld: the next one hears nothing of it.
-said=$("$real" "$@")
+"$real" "$@" >/dev/null
 halt
-printf '%s\n' "$said"
 "#;
 
-/// What may be halted at: the tools, nginx, and `checkpoint`, which does nothing.
-const PROGRAMS: [&str; 8] =
-    ["release-mk", "release-switch", "release-gc", "svc-health", "svc-restart", "svc-route", "nginx", "checkpoint"];
+/// What may be halted at: the tools, nginx, socat, and `checkpoint`, which does nothing.
+const PROGRAMS: [&str; 9] = [
+    "release-mk",
+    "release-switch",
+    "release-gc",
+    "svc-health",
+    "svc-restart",
+    "svc-route",
+    "nginx",
+    "socat",
+    "checkpoint",
+];
 
 impl Halt {
     /// When it has done its work and nobody behind it has heard.
@@ -110,5 +119,20 @@ impl Halt {
         }
         running.signal_all(Signal::SIGKILL);
         drop(running);
+        kill_halted(&Self::dir(shop).join("alive"));
+    }
+}
+
+/// What a stage runs has a process group of its own: the halted program is killed by what it waits for.
+fn kill_halted(lock: &Path) {
+    let lock = lock.display().to_string();
+    for process in fs::read_dir("/proc").expect("read /proc").flatten() {
+        let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw);
+        if let Some(pid) = pid
+            && words.split(|byte| *byte == 0).any(|word| word == lock.as_bytes())
+        {
+            let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+        }
     }
 }

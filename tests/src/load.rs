@@ -1,16 +1,17 @@
-//! A client that asks all the time with a fresh connection each, and counts every answer that is none.
+//! A client that asks all the time, with a fresh connection each or with kept ones, and counts every answer that is none.
 //!
-//! Four threads send some 250 requests a second, GET and POST in turn, and stop by themselves.
+//! Its threads send some 260 requests a second together, GET and POST in turn, and stop by themselves.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::running::until;
+use exchange::{Connection, Lost, fresh};
+
+mod exchange;
 
 /// A running client.
 #[derive(Debug)]
@@ -25,8 +26,10 @@ pub struct Load {
 pub struct Tally {
     /// How many requests.
     pub sent: usize,
-    /// The failed ones by reason, such as `status 502`.
+    /// The failed ones by reason, such as `status 502`; of kept connections such as `POST ConnectionReset`.
     pub failed: BTreeMap<String, usize>,
+    /// How many GETs failed before their first byte on a connection that had been used, and were asked once more.
+    pub retried: usize,
     /// Every answer: when it was asked for, when it had come, and the version.
     pub answers: Vec<(Instant, Instant, String)>,
 }
@@ -45,6 +48,19 @@ impl Tally {
         late.map(|(asked, _, _)| *asked - first).max()
     }
 
+    /// How many of this method failed on kept connections.
+    pub fn failures_of(&self, method: &str) -> usize {
+        self.failed.iter().filter(|(reason, _)| reason.starts_with(method)).map(|(_, count)| count).sum()
+    }
+
+    /// Requests per second, from the first answer to the last.
+    pub fn rate(&self) -> f64 {
+        let first = self.answers.iter().map(|(asked, ..)| *asked).min();
+        let last = self.answers.iter().map(|(_, answered, _)| *answered).max();
+        let span = first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first);
+        self.sent as f64 / span.as_secs_f64().max(0.001)
+    }
+
     /// How many failed.
     pub fn failures(&self) -> usize {
         self.failed.values().sum()
@@ -52,26 +68,50 @@ impl Tally {
 }
 
 /// No client asks longer than this, whatever becomes of the story.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(240);
+
+/// As many as keep the pace when an answer takes [`EVERY`].
+const THREADS: usize = 12;
+
+/// How often each thread asks.
+const EVERY: Duration = Duration::from_millis(45);
 
 impl Load {
-    /// Starts to ask `127.0.0.1:port`.
+    /// Starts to ask `127.0.0.1:port`, each time with a connection of its own.
     pub fn on(port: u16) -> Self {
+        Self::start(move |_, method| fresh(port, method).map(|version| (version, false)))
+    }
+
+    /// Starts to ask `127.0.0.1:port` over connections that are kept. As clients do, it looks before it asks whether its
+    /// connection was closed, and asks once more with a fresh one where a GET fails before its first byte.
+    pub fn keeping(port: u16) -> Self {
+        Self::start(move |kept, method| match kept.ask(port, method) {
+            Err(Lost { before_first_byte: true, reused: true, .. }) if method == "GET" => {
+                kept.ask(port, method).map(|version| (version, true)).map_err(|lost| lost.reason)
+            }
+            answer => answer.map(|version| (version, false)).map_err(|lost| lost.reason),
+        })
+    }
+
+    fn start(ask: impl Fn(&mut Connection, &str) -> Result<(String, bool), String> + Clone + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Mutex::new(Tally::default()));
         let end = Instant::now() + LONGEST;
-        let threads = (0..4)
+        let threads = (0..THREADS)
             .map(|number| {
-                let (stop, tally) = (Arc::clone(&stop), Arc::clone(&tally));
+                let (stop, tally, ask) = (Arc::clone(&stop), Arc::clone(&tally), ask.clone());
                 thread::spawn(move || {
+                    // Not all at the same moment.
+                    thread::sleep(EVERY * u32::try_from(number).unwrap_or(0) / 12);
+                    let mut kept = Connection::default();
                     for turn in number.. {
                         if stop.load(Ordering::Relaxed) || Instant::now() > end {
                             return;
                         }
                         let asked = Instant::now();
-                        let answer = ask(port, if turn % 2 == 0 { "GET" } else { "POST" });
+                        let answer = ask(&mut kept, if turn % 2 == 0 { "GET" } else { "POST" });
                         tally.lock().expect("the tally").note(asked, answer);
-                        thread::sleep(Duration::from_millis(15).saturating_sub(asked.elapsed()));
+                        thread::sleep(EVERY.saturating_sub(asked.elapsed()));
                     }
                 })
             })
@@ -91,8 +131,10 @@ impl Load {
 
     /// Waits until so many more requests were answered or failed.
     pub fn for_requests(&self, more: usize) -> &Self {
-        let goal = self.so_far().sent + more;
-        until("the client asks", || self.so_far().sent >= goal);
+        // Not a copy of all answers each time: that would slow the clients down.
+        let sent = || self.tally.lock().expect("the tally").sent;
+        let goal = sent() + more;
+        until("the client asks", || sent() >= goal);
         self
     }
 
@@ -113,31 +155,14 @@ impl Drop for Load {
 }
 
 impl Tally {
-    fn note(&mut self, asked: Instant, answer: Result<String, String>) {
+    fn note(&mut self, asked: Instant, answer: Result<(String, bool), String>) {
         self.sent += 1;
         match answer {
-            Ok(version) => self.answers.push((asked, Instant::now(), version)),
+            Ok((version, again)) => {
+                self.retried += usize::from(again);
+                self.answers.push((asked, Instant::now(), version));
+            }
             Err(reason) => *self.failed.entry(reason).or_default() += 1,
         }
-    }
-}
-
-/// The version that answers, or why none did.
-fn ask(port: u16, method: &str) -> Result<String, String> {
-    let body = if method == "POST" { "x=1" } else { "" };
-    let request = format!("{method} / HTTP/1.0\r\nHost: shop\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let exchange = || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(request.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map(|_| answer)
-    };
-    let answer = exchange().map_err(|error: std::io::Error| format!("{:?}", error.kind()))?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no whole head")?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.split(' ').next().unwrap_or_default().to_owned()),
-        Some(status) => Err(format!("status {status}")),
-        None => Err("no status".into()),
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use stories::real::proxies::Ready;
 use stories::real::systemd::Systemd;
 use stories::{Run, Shop, binaries, skip};
 
@@ -10,6 +11,8 @@ use stories::{Run, Shop, binaries, skip};
 pub(crate) struct Street {
     pub(crate) systemd: Systemd,
     pub(crate) shop: Shop,
+    /// What the recipe must know of another proxy than nginx.
+    settings: Vec<(&'static str, String)>,
 }
 
 /// A unit whose instance `blue` or `green` runs from the link of that name, on a port of its own.
@@ -61,7 +64,33 @@ impl Street {
         let units = units.each_ref().map(|(name, text)| (*name, text.as_str()));
         let systemd = Systemd::boot(&shop, &units)?;
         systemd.pipe(&shop, "systemctl start nginx").run().exits(0);
-        Ok(Self { systemd, shop })
+        Ok(Self { systemd, shop, settings: Vec::new() })
+    }
+
+    /// The same behind another proxy; nothing is deployed yet.
+    fn behind(proxy: &'static str) -> Result<Self, String> {
+        let shop = Shop::new();
+        let (ready, more) = match proxy {
+            "haproxy" => {
+                (Ready::haproxy(&shop)?, ("SOCKET", shop.path().join("proxy/admin.sock").display().to_string()))
+            }
+            "caddy" => (Ready::caddy(&shop)?, ("UPSTREAM", "shop".into())),
+            _ => (Ready::traefik(&shop)?, ("CONFIG", shop.path().join("proxy/shop.yml").display().to_string())),
+        };
+        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+        let home = shop.path().join("proxy").display().to_string();
+        let unit = format!(
+            "[Service]\nType=exec\nEnvironment=HOME={home} PATH={path}\nExecStart=/usr/bin/env {}\n",
+            ready.words.join(" ")
+        );
+        let units = [("shop@.service", slot_unit(&shop)), ("proxy.service", unit)];
+        let systemd = Systemd::boot(&shop, &units.each_ref().map(|(name, text)| (*name, text.as_str())))?;
+        let street = Self { systemd, shop, settings: Vec::new() };
+        let listens = "systemctl start proxy && until curl -s http://127.0.0.1:$PORT/ >up; do sleep 0.05; done";
+        street.script(listens).env("PORT", street.shop.services().port(4).to_string()).run().exits(0);
+        let admin = format!("127.0.0.1:{}", street.shop.services().port(3));
+        let settings = vec![("PROXY", proxy.to_owned()), ("ADMIN", admin), more];
+        Ok(Self { settings, ..street })
     }
 
     pub(crate) fn script(&self, text: &str) -> stories::Pipe {
@@ -69,7 +98,8 @@ impl Street {
         let address = |i| format!("127.0.0.1:{}", shop.services().port(i));
         let proxy = shop.path().join("proxy").display().to_string();
         let recipes = binaries::workspace().join("scripts/recipes").display().to_string();
-        self.systemd
+        let pipe = self
+            .systemd
             .pipe(shop, text.replace("RECIPES", &recipes))
             .env("CUTOVER_ROOT", shop.root().display().to_string())
             .env("BLUE", address(1))
@@ -78,8 +108,9 @@ impl Street {
             .env("NGINX", nginx(shop).replace("/usr/sbin/", ""))
             .env("NGINX_PID", format!("{proxy}/nginx.pid"))
             .env("STABLE", "200ms")
-            .env("WAIT", "3s")
-            .env("PAUSE", "200ms")
+            .env("WAIT", "20s")
+            .env("PAUSE", "200ms");
+        self.settings.iter().fold(pipe, |pipe, (name, value)| pipe.env(name, value.as_str()))
     }
 
     /// Runs a command while a client asks nginx all the time; the second is what the client tells.
@@ -106,13 +137,23 @@ impl Street {
 pub(crate) fn asked_meanwhile<T>(
     systemd: &Systemd,
     shop: &Shop,
+    versions: [&str; 2],
+    act: impl FnOnce() -> T,
+) -> (T, String) {
+    asked_where(&systemd.enter(shop), shop, versions, act)
+}
+
+/// The same, where these words before a command lead.
+pub(crate) fn asked_where<T>(
+    enter: &[String],
+    shop: &Shop,
     [old, new]: [&str; 2],
     act: impl FnOnce() -> T,
 ) -> (T, String) {
     let stop = shop.path().join("stop");
     let _ = fs::remove_file(&stop);
     let client = format!("shop-client {} {} {old} {new}", shop.services().port(4), stop.display());
-    let client = systemd.pipe(shop, client).deadline(Duration::from_secs(200)).start();
+    let client = shop.pipe(client).under(enter.iter().cloned()).deadline(Duration::from_secs(300)).start();
     client.pids_of("shop-client");
     let result = act();
     fs::write(&stop, "").expect("stop the client");
@@ -134,8 +175,9 @@ pub(crate) fn lost_nothing(what: &str, seen: &str) {
     let mut words = seen.split_whitespace();
     let sent: usize = words.next().and_then(|word| word.parse().ok()).expect("a count");
     let failed = words.next().expect("a count");
-    let overlap = seen.split(" overlap ").nth(1).unwrap_or("0").trim();
-    skip::measured(&format!("{what}: {sent} requests, {failed} failed, both versions for {overlap} ms"));
+    let after = |mark| seen.split(mark).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("0");
+    let (overlap, rate) = (after(" overlap "), after(" rate "));
+    skip::measured(&format!("{what}: {sent} requests, {failed} failed, {rate}/s, both versions for {overlap} ms"));
     assert!(sent >= 100, "only {sent} requests were sent");
     assert_eq!(failed, "0", "{what}: requests were lost: {seen}");
 }
@@ -177,7 +219,7 @@ fn a_bad_version_leaves_the_old_process_and_the_proxy_as_they_were() {
     };
     street.shop.source_that("v2", "500");
     let (pid, upstream) = (street.pid("blue"), street.upstream());
-    let (run, seen) = street.under_load("RECIPES/blue-green v2", "v1", "v2");
+    let (run, seen) = street.under_load("WAIT=3s RECIPES/blue-green v2", "v1", "v2");
     let record = run.exits(3).record();
     lost_nothing("blue-green with a bad version", &seen);
     assert!(seen.contains("v1 true v2 false"), "{seen}");
@@ -221,4 +263,77 @@ fn a_canary_gets_its_share_step_by_step() {
     for share in ["blue 90 %, green 10 %", "blue 50 %, green 50 %", "blue 0 %, green 100 %"] {
         assert!(run.stderr.contains(share), "{share} is missing: {run}");
     }
+}
+
+/// Behind HAProxy the version changes once for everybody; Caddy's own change of sockets aside, no request fails.
+#[test]
+fn behind_every_other_proxy_it_is_the_same_recipe() {
+    for proxy in ["haproxy", "caddy", "traefik"] {
+        let street = match Street::behind(proxy) {
+            Ok(street) => street,
+            Err(why) => skip!("{why}"),
+        };
+        street.shop.source("v1");
+        street.script("RECIPES/blue-green v1").run().exits(0);
+        street.shop.source("v2");
+        let (run, seen) = street.under_load("RECIPES/blue-green v2", "v1", "v2");
+        run.exits(0);
+        assert!(seen.contains("v1 true v2 true"), "{proxy}: {seen}\n{run}");
+        if proxy == "haproxy" {
+            assert!(seen.contains(" overlap 0 "), "the version changes at once: {seen}");
+        }
+        match seen.lines().next().and_then(|line| line.split_once(" ConnectionReset x ")) {
+            Some((counts, reset)) if proxy == "caddy" => {
+                assert!(counts.ends_with(&format!(" {reset}")), "{seen}");
+                skip::measured(&format!("behind caddy {reset} connections were reset in a blue-green: {seen}"));
+            }
+            _ => lost_nothing(&format!("blue-green behind {proxy}"), &seen),
+        }
+        let again = street.script("RECIPES/blue-green v2").run();
+        again.exits(0).says("is live in");
+        street.shop.source_that("v3", "500");
+        let bad = street.script("WAIT=3s RECIPES/blue-green v3").run();
+        assert_eq!(bad.exits(3).record()["error"]["blame"], "release", "{proxy}: {bad}");
+    }
+}
+
+/// Drained is the point of no return: the traffic has moved, so the release stays.
+#[test]
+fn an_old_slot_that_cannot_be_stopped_is_a_warning() {
+    let street = match street() {
+        Ok(street) => street,
+        Err(why) => skip!("{why}"),
+    };
+    let refuse = "mkdir -p /run/systemd/system/shop@blue.service.d && \
+                  printf '[Unit]\\nRefuseManualStop=yes\\n' >/run/systemd/system/shop@blue.service.d/stays.conf && \
+                  systemctl daemon-reload";
+    street.script(refuse).run().exits(0);
+    street.shop.source("v2");
+    let old = street.pid("blue");
+    let run = street.script("RECIPES/blue-green v2").run();
+    let record = run.exits(0).record();
+    assert_eq!(record["ok"], true, "{run}");
+    assert!(record["warnings"].to_string().contains("shop@blue"), "{run}");
+    assert_eq!(street.pid("blue"), old, "{run}");
+    assert!(street.upstream_is("green"), "{run}");
+    assert!(street.shop.kinds_of(record.id()).iter().any(|kind| kind == "good"), "{run}");
+}
+
+#[test]
+fn of_two_runs_at_once_the_second_waits() {
+    let street = match street() {
+        Ok(street) => street,
+        Err(why) => skip!("{why}"),
+    };
+    street.shop.source("v2");
+    street.shop.source("v3");
+    let mut first = street.script("RECIPES/blue-green v2").env("STABLE", "2s").start();
+    stories::running::until("the first is at work", || street.pid("green") != "0");
+    assert!(first.is_running());
+    let second = street.script("RECIPES/blue-green v3").run();
+    assert!(!first.is_running(), "the second did not wait: {second}");
+    second.exits(0).says("waiting for the deploy lock");
+    first.wait().exits(0);
+    let live = fs::read_to_string(street.shop.root().join("blue/version")).expect("the version");
+    assert_eq!((live.as_str(), street.upstream_is("blue")), ("v3", true), "{second}");
 }

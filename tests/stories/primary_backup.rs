@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use stories::real::systemd::Systemd;
 use stories::{Pipe, Run, Shop, binaries, skip};
 
-use crate::blue_green::{lost_nothing, nginx_unit};
+use crate::blue_green::{asked_meanwhile, lost_nothing, nginx_unit};
 
 /// The user that deploys, and runs the service.
 const DEPLOYER: u32 = 4711;
@@ -20,9 +20,9 @@ const SERVER: &str = include_str!("../real/jar/__main__.py");
 /// What Debian's python3 is called; the one in PATH may be somebody's own.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
-struct Pair {
-    systemd: Systemd,
-    shop: Shop,
+pub(crate) struct Pair {
+    pub(crate) systemd: Systemd,
+    pub(crate) shop: Shop,
 }
 
 impl Pair {
@@ -97,17 +97,17 @@ impl Pair {
         format!("deploy ALL=(root) NOPASSWD: {}", commands.join(", "))
     }
 
-    fn commit(&self, version: &str, status: u16) {
+    pub(crate) fn commit(&self, version: &str, status: u16) {
         commit(&self.shop, version, status);
         self.shop.pipe(format!("chown -R {DEPLOYER} repository")).run().exits(0);
     }
 
     /// The recipe as the deployer calls it.
-    fn run(&self, words: &str) -> Run {
+    pub(crate) fn run(&self, words: &str) -> Run {
         self.script(words).run()
     }
 
-    fn script(&self, words: &str) -> Pipe {
+    pub(crate) fn script(&self, words: &str) -> Pipe {
         let shop = &self.shop;
         let port = |i| shop.services().port(i).to_string();
         let path = |name: &str| shop.path().join(name).display().to_string();
@@ -123,11 +123,11 @@ impl Pair {
             .env("CONFIG", path("proxy/shop.upstream"))
             .env("NGINX_PID", path("proxy/nginx.pid"))
             .env("NGINX_TEST", format!("sudo -n {} -t -q", crate::blue_green::nginx(shop)))
-            .env("WAIT", "5s")
+            .env("WAIT", "20s")
     }
 
     /// What the two instances answer, the primary first; the machine has a network of its own.
-    fn versions(&self) -> [String; 2] {
+    pub(crate) fn versions(&self) -> [String; 2] {
         [1, 2].map(|i| {
             let ask = format!("curl -s --max-time 2 http://127.0.0.1:{}/", self.shop.services().port(i));
             let said = self.systemd.pipe(&self.shop, ask).run().stdout;
@@ -139,7 +139,7 @@ impl Pair {
         format!("shop@{}", self.shop.services().port(i))
     }
 
-    fn deployed() -> Result<Self, String> {
+    pub(crate) fn deployed() -> Result<Self, String> {
         let pair = Self::new()?;
         pair.run("deploy v1").exits(6);
         pair.run("promote").exits(0);
@@ -149,16 +149,8 @@ impl Pair {
     }
 
     /// Does something while a client asks nginx all the time; what it saw.
-    fn under_load<T>(&self, [old, new]: [&str; 2], act: impl FnOnce() -> T) -> (T, String) {
-        let stop = self.shop.path().join("stop");
-        let client = format!("shop-client {} {} {old} {new}", self.shop.services().port(4), stop.display());
-        let running = self.systemd.pipe(&self.shop, client).start();
-        running.pids_of("shop-client");
-        let result = act();
-        fs::write(&stop, "").expect("stop the client");
-        let seen = running.wait().exits(0).stdout.clone();
-        fs::remove_file(stop).expect("forget the stop");
-        (result, seen)
+    fn under_load<T>(&self, versions: [&str; 2], act: impl FnOnce() -> T) -> (T, String) {
+        asked_meanwhile(&self.systemd, &self.shop, versions, act)
     }
 }
 
@@ -238,7 +230,7 @@ fn a_bad_version_never_gets_beyond_the_backup() {
         Err(why) => skip!("{why}"),
     };
     pair.commit("v3", 500);
-    let (bad, seen) = pair.under_load(["v1", "v2"], || pair.run("deploy v3"));
+    let (bad, seen) = pair.under_load(["v1", "v2"], || pair.script("deploy v3").env("WAIT", "8s").run());
     assert_eq!(bad.exits(3).record()["error"]["blame"], "release", "{bad}");
     assert_eq!(pair.versions(), ["v1", "v1"], "{bad}");
     lost_nothing("primary-backup with a bad version", &seen);

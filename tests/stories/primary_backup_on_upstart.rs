@@ -65,7 +65,7 @@ fn upstart_jobs_are_deployed_the_same_way() {
             .env("NGINX_PID", path("proxy/nginx.pid"))
             .env("NGINX_TEST", format!("{nginx} -t -q"))
             .env("NGINX_RELOAD", format!("{nginx} -s reload"))
-            .env("WAIT", "5s")
+            .env("WAIT", "20s")
     };
     script("deploy v1").run().exits(6);
     script("promote").run().exits(0);

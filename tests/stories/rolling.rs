@@ -10,15 +10,15 @@ use stories::running::until;
 use stories::{Pipe, Shop, binaries, skip};
 
 /// Five programs web:1 … web:5 on the shop's ports, behind HAProxy on its last one.
-struct Farm {
+pub(crate) struct Farm {
     daemons: Vec<Child>,
-    shop: Shop,
+    pub(crate) shop: Shop,
 }
 
-const BALANCED: u32 = 9;
+pub(crate) const BALANCED: u32 = 9;
 
 impl Farm {
-    fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         for program in ["supervisord", "haproxy", "socat", "git"] {
             if !skip::has(program) {
                 return Err(format!("{program} is not installed"));
@@ -36,7 +36,7 @@ impl Farm {
         Ok(farm)
     }
 
-    fn commit(&self, version: &str, mode: &str) {
+    pub(crate) fn commit(&self, version: &str, mode: &str) {
         self.shop.source_that(version, mode);
         let script = format!(
             "cp -a {version}/. repository/ && cd repository && git add -A && \
@@ -90,12 +90,12 @@ impl Farm {
         until("HAProxy serves", || ask(self.shop.services().port(BALANCED)));
     }
 
-    fn script(&self, text: &str) -> Pipe {
+    pub(crate) fn script(&self, text: &str) -> Pipe {
         let shop = &self.shop;
         let recipe = binaries::workspace().join("scripts/recipes/rolling").display().to_string();
         let path = |name: &str| shop.path().join(name).display().to_string();
         let gate = format!(
-            "name={{instance}}; svc-health http://127.0.0.1:{}${{name#web:}}/ --wait 3s --stable 100ms --expect-release",
+            "name={{instance}}; svc-health http://127.0.0.1:{}${{name#web:}}/ --wait ${{WAIT:-20s}} --stable 100ms --expect-release",
             shop.services().port(0) / 10
         );
         shop.pipe(text.replace("ROLLING", &recipe))
@@ -106,7 +106,7 @@ impl Farm {
             .env("GATE", gate)
     }
 
-    fn versions(&self) -> Vec<String> {
+    pub(crate) fn versions(&self) -> Vec<String> {
         (1..=5).map(|i| self.shop.services().version(i).unwrap_or_default()).collect()
     }
 }
@@ -158,7 +158,7 @@ fn a_bad_release_is_seen_in_the_first_batch_and_the_others_are_never_touched() {
     let pids: Vec<_> = (2..=5).map(|i| farm.shop.services().pid(i)).collect();
     let load = Load::on(farm.shop.services().port(BALANCED));
     load.for_requests(50);
-    let run = farm.script("ROLLING deploy v2").run();
+    let run = farm.script("ROLLING deploy v2").env("WAIT", "4s").run();
     run.exits(3);
     load.for_requests(50);
     assert_eq!(farm.versions(), ["v1"; 5], "{run}");

@@ -8,9 +8,11 @@ use stories::real::proxies::Proxy;
 use stories::services::restart_of;
 use stories::{Shop, skip};
 
-type Start = fn(&Shop) -> Result<Proxy, String>;
+pub(crate) type Start = fn(&Shop) -> Result<Proxy, String>;
 
-const PROXIES: [(&str, Start); 3] = [("nginx", Proxy::nginx), ("haproxy", Proxy::haproxy), ("caddy", Proxy::caddy)];
+/// Traefik is a double: see [`stories::real::proxies`].
+const PROXIES: [(&str, Start); 4] =
+    [("nginx", Proxy::nginx), ("haproxy", Proxy::haproxy), ("caddy", Proxy::caddy), ("traefik", Proxy::traefik)];
 
 /// A shop whose instance 1 serves v1 and whose instance 2 serves v2, each from a root of its own.
 fn shop_with_two_slots() -> Shop {
@@ -25,7 +27,7 @@ fn shop_with_two_slots() -> Shop {
     shop
 }
 
-fn through(start: Start, story: impl Fn(&Shop, &Proxy)) {
+pub(crate) fn through(start: Start, story: impl Fn(&Shop, &Proxy)) {
     let shop = shop_with_two_slots();
     match start(&shop) {
         Ok(proxy) => story(&shop, &proxy),
@@ -86,6 +88,15 @@ fn lost_nothing_of_ours(proxy: &str, what: &str, mut tally: Tally) {
         skip::measured(&format!("behind caddy {reset} of {} connections were reset in {what}", tally.sent));
     }
     assert_eq!(tally.failures(), 0, "{proxy}: {:?} of {}", tally.failed, tally.sent);
+}
+
+/// The double's word only: what real Traefik does to connections in a change is not tried.
+#[test]
+fn behind_the_double_of_traefik_no_request_is_lost() {
+    through(Proxy::traefik, |shop, proxy| {
+        let tally = moved(shop, proxy);
+        assert_eq!(tally.failures(), 0, "{:?} of {}", tally.failed, tally.sent);
+    });
 }
 
 #[test]

@@ -7,34 +7,40 @@ use nix::sys::signal::Signal;
 use stories::real::systemd::Systemd;
 use stories::{Pipe, Run, Shop, binaries, skip};
 
-use crate::blue_green::lost_nothing;
+use crate::blue_green::{asked_meanwhile, lost_nothing};
 
 /// The user, and the group of the same number.
 const USER: u32 = 4712;
 const SECRET: &str = "hunter2-and-more";
 
-/// Says its version; its secret is there and is not told.
-const APP: &str = "\
-import os
-version = open('version').read().strip()
-secret = open('.env').read().split('SECRET_KEY=')[1].strip()
-status = open('status').read().strip()
+/// One application for both servers: it says its version; its secret is there and is not told.
+const SOURCES: [(&str, &str); 3] = [
+    ("app.py", include_str!("../real/web/app.py")),
+    ("config.ru", include_str!("../real/web/config.ru")),
+    ("unicorn.rb", include_str!("../real/web/unicorn.rb")),
+];
 
-def app(environ, start_response):
-    environ['wsgi.input'].read()
-    body = f'{version} {os.getpid()} {len(secret)}\\n'.encode()
-    start_response(status, [('Content-Length', str(len(body)))])
-    return [body]
-";
+/// Which server the recipe hands over: gunicorn, as it is, or Ruby's, as its settings say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    Gunicorn,
+    Unicorn,
+}
 
-struct Classroom {
-    systemd: Systemd,
-    shop: Shop,
+pub(crate) struct Classroom {
+    pub(crate) systemd: Systemd,
+    pub(crate) shop: Shop,
+    served: Served,
 }
 
 impl Classroom {
     fn new() -> Result<Self, String> {
-        for program in ["gunicorn", "git", "useradd", "curl"] {
+        Self::with(Served::Gunicorn)
+    }
+
+    pub(crate) fn with(served: Served) -> Result<Self, String> {
+        let server = if served == Served::Gunicorn { "gunicorn" } else { "unicorn" };
+        for program in [server, "git", "useradd", "curl"] {
             if !skip::has(program) {
                 return Err(format!("{program} is not installed"));
             }
@@ -46,7 +52,7 @@ impl Classroom {
             chown(shop.path().join(directory), Some(USER), Some(USER)).expect("give it to the user");
         }
         let systemd = Self::boot(&shop, "")?;
-        let classroom = Self { systemd, shop };
+        let classroom = Self { systemd, shop, served };
         classroom.commit("v1", "200 OK");
         Ok(classroom)
     }
@@ -72,9 +78,9 @@ impl Classroom {
         Ok(systemd)
     }
 
-    fn commit(&self, version: &str, status: &str) {
+    pub(crate) fn commit(&self, version: &str, status: &str) {
         let repository = self.shop.path().join("repository");
-        for (name, text) in [("app.py", APP), ("version", version), ("status", status)] {
+        for (name, text) in SOURCES.into_iter().chain([("version", version), ("status", status)]) {
             fs::write(repository.join(name), text).expect("write a source");
         }
         let script = format!(
@@ -86,20 +92,25 @@ impl Classroom {
     }
 
     /// Puts the settings where they belong.
-    fn settings(&self) {
+    pub(crate) fn settings(&self) {
         let script = format!("umask 077; mkdir -p -m 755 $ROOT/shared; echo SECRET_KEY={SECRET} >$ROOT/shared/.env");
         self.as_user(&script).run().exits(0);
     }
 
-    fn as_user(&self, script: &str) -> Pipe {
+    pub(crate) fn as_user(&self, script: &str) -> Pipe {
         let words = ["setpriv".into(), format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()];
         let enter: Vec<String> = self.systemd.enter(&self.shop);
-        let pipe = self.shop.pipe(script).under(words).under(enter);
+        let mut pipe = self.shop.pipe(script).under(words).under(enter);
+        if self.served == Served::Unicorn {
+            let current = self.shop.root().join("current").display().to_string();
+            let server = format!("/usr/bin/unicorn -D -c {current}/unicorn.rb {current}/config.ru");
+            pipe = pipe.env("SERVER", server).env("SIGNALS", "USR2,wait-new,WINCH,QUIT");
+        }
         pipe.env("CUTOVER_ROOT", self.shop.root().display().to_string())
             .env("REPOSITORY", self.shop.path().join("repository").display().to_string())
             .env("HOME", self.shop.path().join("home").display().to_string())
             .env("BIND", self.bind())
-            .env("WAIT", "5s")
+            .env("WAIT", "20s")
             .env("PYTHONDONTWRITEBYTECODE", "1")
     }
 
@@ -107,35 +118,36 @@ impl Classroom {
         format!("127.0.0.1:{}", self.shop.services().port(4))
     }
 
-    fn run(&self, words: &str) -> Run {
+    pub(crate) fn run(&self, words: &str) -> Run {
         self.as_user(&format!("{} {words}", recipe())).run()
     }
 
-    fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         let said = self.systemd.pipe(&self.shop, format!("curl -s --max-time 2 http://{}/", self.bind())).run().stdout;
         said.split(' ').next().unwrap_or_default().to_owned()
     }
 
-    fn under_load<T>(&self, [old, new]: [&str; 2], act: impl FnOnce() -> T) -> (T, String) {
-        let stop = self.shop.path().join("stop");
-        let client = format!("shop-client {} {} {old} {new}", self.shop.services().port(4), stop.display());
-        let running = self.systemd.pipe(&self.shop, client).start();
-        running.pids_of("shop-client");
-        let result = act();
-        fs::write(&stop, "").expect("stop the client");
-        let seen = running.wait().exits(0).stdout.clone();
-        fs::remove_file(stop).expect("forget the stop");
-        (result, seen)
+    fn under_load<T>(&self, versions: [&str; 2], act: impl FnOnce() -> T) -> (T, String) {
+        asked_meanwhile(&self.systemd, &self.shop, versions, act)
     }
 }
 
-fn recipe() -> String {
+pub(crate) fn recipe() -> String {
     binaries::workspace().join("scripts/recipes/unicorn").display().to_string()
 }
 
 #[test]
 fn one_main_process_hands_over_to_the_next_and_back_without_a_lost_request() {
-    let classroom = match Classroom::new() {
+    hands_over(Served::Gunicorn);
+}
+
+#[test]
+fn unicorn_itself_hands_over_and_back_without_a_lost_request() {
+    hands_over(Served::Unicorn);
+}
+
+fn hands_over(served: Served) {
+    let classroom = match Classroom::with(served) {
         Ok(classroom) => classroom,
         Err(why) => skip!("{why}"),
     };
@@ -146,13 +158,13 @@ fn one_main_process_hands_over_to_the_next_and_back_without_a_lost_request() {
     let (run, seen) = classroom.under_load(["v1", "v2"], || classroom.run("deploy v2"));
     run.exits(0);
     assert_eq!(classroom.version(), "v2", "{run}");
-    lost_nothing("unicorn deploy", &seen);
+    lost_nothing(&format!("unicorn deploy ({served:?})"), &seen);
     let (run, seen) = classroom.under_load(["v2", "v1"], || classroom.run("rollback"));
     run.exits(0);
     assert_eq!(classroom.version(), "v1", "{run}");
-    lost_nothing("unicorn rollback", &seen);
+    lost_nothing(&format!("unicorn rollback ({served:?})"), &seen);
     classroom.commit("v3", "500 Broken");
-    let run = classroom.run("deploy v3");
+    let run = classroom.as_user(&format!("WAIT=5s {} deploy v3", recipe())).run();
     assert_eq!(run.exits(3).record()["error"]["blame"], "release", "{run}");
     assert_eq!(classroom.version(), "v1", "{run}");
 }
@@ -221,14 +233,14 @@ fn a_boot_starts_it_from_the_link_alone() {
     fs::create_dir_all(&units).expect("make the user's units");
     fs::write(units.join("../shop.service"), unit).expect("write a unit");
     std::os::unix::fs::symlink("../shop.service", units.join("shop.service")).expect("enable it");
-    let Classroom { systemd, shop } = classroom;
+    let Classroom { systemd, shop, served } = classroom;
     drop(systemd);
     fs::remove_file(shop.path().join("systemd/pid")).expect("forget the former machine");
     let systemd = match Classroom::boot(&shop, &format!("user@{USER}.service")) {
         Ok(systemd) => systemd,
         Err(why) => skip!("{why}"),
     };
-    let classroom = Classroom { systemd, shop };
+    let classroom = Classroom { systemd, shop, served };
     stories::running::until("it serves after the boot", || classroom.version() == "v1");
     classroom.commit("v2", "200 OK");
     let (run, seen) = classroom.under_load(["v1", "v2"], || classroom.run("deploy v2"));

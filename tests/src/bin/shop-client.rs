@@ -1,5 +1,6 @@
 //! The client of [`stories::load`] for stories inside namespaces: `shop-client PORT STOP OLD NEW` asks until the file STOP
-//! is there, then prints `SENT FAILED REASONS…`, and after `overlap` how many milliseconds both versions answered.
+//! is there, then prints `SENT FAILED REASONS…`, and after `overlap` how many milliseconds both versions answered, after `rate` how
+//! many requests it sent a second.
 #![expect(clippy::print_stdout, reason = "a client acts on the world and tells")]
 
 use std::path::Path;
@@ -18,6 +19,6 @@ fn main() -> ExitCode {
     let reasons: Vec<String> = tally.failed.iter().map(|(reason, count)| format!("{reason} x {count}")).collect();
     let overlap = tally.overlap(old, new).unwrap_or_default().as_millis();
     println!("{} {} {}", tally.sent, tally.failures(), reasons.join(", "));
-    println!("{old} {} {new} {} overlap {overlap}", tally.saw(old), tally.saw(new));
+    println!("{old} {} {new} {} overlap {overlap} rate {:.0}", tally.saw(old), tally.saw(new), tally.rate());
     ExitCode::SUCCESS
 }

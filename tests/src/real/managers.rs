@@ -81,27 +81,33 @@ pub fn supervisor(shop: Shop) -> Result<Managed, String> {
 pub fn compose(shop: Shop) -> Result<Managed, String> {
     let docker = Docker::start(&shop)?;
     let dir = shop.path().display().to_string();
-    let (services, binaries) =
-        (shop.services().dir().display().to_string(), binaries::directory().display().to_string());
-    let entry = |i: u32| {
-        format!(
-            "  shop{i}:\n    image: {}\n    network_mode: host\n    pid: host\n    stop_grace_period: 30s\n    \
-             volumes: ['/usr:/usr:ro', '{binaries}:{binaries}:ro', '{services}:{services}', '{root}/current:/release:ro']\n    \
-             working_dir: /release\n    command: ['{binaries}/shop-service', '{port}', '{services}/shop@{i}.pid', '{services}/alive']\n",
-            Docker::IMAGE,
-            root = shop.root().display(),
-            port = shop.services().port(i),
-        )
-    };
     let file = format!("{dir}/compose.yml");
-    fs::write(&file, format!("version: '2.4'\nservices:\n{}{}{}", entry(1), entry(2), entry(3)))
-        .expect("write the project");
+    fs::write(&file, compose_project(&shop, 3, |i| format!("shop{i}"))).expect("write the project");
     let options = format!("--via compose --compose-file {file} --project shop");
     let mut managed = Managed::new(shop, options, ["shop1", "shop2", "shop3"]);
     managed.enter = docker.enter(managed.shop());
     managed.environment.insert("DOCKER_HOST".into(), docker.host());
     managed.keeper = Some(Box::new(docker));
     Ok(managed)
+}
+
+/// A compose file of so many services: each a shop-service on a port of the shop, in the release that the link named
+/// when its container was made.
+pub fn compose_project(shop: &Shop, instances: u32, name: impl Fn(u32) -> String) -> String {
+    let (services, binaries) =
+        (shop.services().dir().display().to_string(), binaries::directory().display().to_string());
+    let entry = |i: u32| {
+        format!(
+            "  '{}':\n    image: {}\n    network_mode: host\n    pid: host\n    stop_grace_period: 30s\n    \
+             volumes: ['/usr:/usr:ro', '{binaries}:{binaries}:ro', '{services}:{services}', '{root}/current:/release:ro']\n    \
+             working_dir: /release\n    command: ['{binaries}/shop-service', '{port}', '{services}/shop@{i}.pid', '{services}/alive']\n",
+            name(i),
+            Docker::IMAGE,
+            root = shop.root().display(),
+            port = shop.services().port(i),
+        )
+    };
+    format!("version: '2.4'\nservices:\n{}", (1..=instances).map(entry).collect::<String>())
 }
 
 /// Commands for every action, here those of shop-manager.

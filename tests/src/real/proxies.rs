@@ -1,4 +1,5 @@
-//! Real proxies in front of a shop's instances: nginx, HAProxy, Caddy. Each listens on the shop's fourth port.
+//! Real proxies in front of a shop's instances: nginx, HAProxy, Caddy; for Traefik, which no registry that the tests
+//! reach has, a double that reads its file and answers as its documentation says. Each listens on the shop's fourth port.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -6,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::running::until;
-use crate::{Shop, skip};
+use crate::{Shop, binaries, skip};
 
 /// A running proxy; ended when dropped.
 #[derive(Debug)]
@@ -15,6 +16,17 @@ pub struct Proxy {
     dir: PathBuf,
     port: u16,
     route: String,
+}
+
+/// A proxy that is set up and not started: how it is, and what svc-route must know of it.
+#[derive(Debug)]
+pub struct Ready {
+    /// Its command line, in the foreground.
+    pub words: Vec<String>,
+    /// The options of svc-route for it and its slots.
+    pub route: String,
+    dir: PathBuf,
+    port: u16,
 }
 
 /// The instances 1 and 2 as slots `blue` and `green`.
@@ -55,23 +67,17 @@ impl Proxy {
 
     /// HAProxy with the servers blue, up, and green, in maintenance.
     pub fn haproxy(shop: &Shop) -> Result<Self, String> {
-        need("haproxy")?;
-        let (dir, port) = place(shop);
-        let server = |name: &str, i: u32, more: &str| {
-            format!("  server {name} 127.0.0.1:{} check inter 100ms {more}\n", shop.services().port(i))
-        };
-        let config = format!(
-            "global\n  stats socket {dir}/admin.sock level admin mode 600\ndefaults\n  mode http\n  timeout connect 2s\n  \
-             timeout client 10s\n  timeout server 10s\nlisten shop\n  bind 127.0.0.1:{port}\n{}{}",
-            server("blue", 1, ""),
-            server("green", 2, "disabled"),
-            dir = dir.display()
-        );
-        fs::write(dir.join("haproxy.cfg"), config).expect("write haproxy's configuration");
-        let route =
-            format!("--via haproxy --socket {dir}/admin.sock --backend shop {}", slots(shop), dir = dir.display());
-        let words = ["haproxy", "-db", "-f", &format!("{}/haproxy.cfg", dir.display())].map(str::to_owned).to_vec();
-        Self::start(words, dir, port, route)
+        Ready::haproxy(shop)?.start()
+    }
+
+    /// Caddy with a reverse_proxy handler `shop` that has blue as its upstream.
+    pub fn caddy(shop: &Shop) -> Result<Self, String> {
+        Ready::caddy(shop)?.start()
+    }
+
+    /// The double of Traefik, with blue as the only slot in its file.
+    pub fn traefik(shop: &Shop) -> Result<Self, String> {
+        Ready::traefik(shop)?.start()
     }
 
     /// HAProxy over the instances `shop@1` to `shop@3` as its servers `1` to `3`. It tries nothing twice, so that whatever is lost shows.
@@ -111,28 +117,6 @@ impl Proxy {
         Self::start(words.split(' ').map(str::to_owned).collect(), dir, port, String::new())
     }
 
-    /// Caddy with a reverse_proxy handler `shop` that has blue as its upstream.
-    pub fn caddy(shop: &Shop) -> Result<Self, String> {
-        need("caddy")?;
-        let (dir, port) = place(shop);
-        let admin = shop.services().port(3);
-        let config = serde_json::json!({
-            "admin": { "listen": format!("127.0.0.1:{admin}") },
-            "apps": { "http": { "servers": { "shop": {
-                "listen": [format!("127.0.0.1:{port}")],
-                "automatic_https": { "disable": true },
-                "routes": [{ "handle": [{
-                    "@id": "shop", "handler": "reverse_proxy",
-                    "upstreams": [{ "dial": format!("127.0.0.1:{}", shop.services().port(1)) }]
-                }] }]
-            } } } }
-        });
-        fs::write(dir.join("caddy.json"), config.to_string()).expect("write caddy's configuration");
-        let route = format!("--via caddy --admin 127.0.0.1:{admin} --handler shop {}", slots(shop));
-        let words = ["caddy", "run", "--config", &format!("{}/caddy.json", dir.display())].map(str::to_owned).to_vec();
-        Self::start(words, dir, port, route)
-    }
-
     fn start(words: Vec<String>, dir: PathBuf, port: u16, route: String) -> Result<Self, String> {
         let log = fs::File::create(dir.join("log")).expect("open the log");
         let mut command = Command::new(&words[0]);
@@ -157,6 +141,72 @@ impl Proxy {
     /// The directory of its files.
     pub fn dir(&self) -> &std::path::Path {
         &self.dir
+    }
+}
+
+impl Ready {
+    /// HAProxy with the servers blue, up, and green, in maintenance.
+    pub fn haproxy(shop: &Shop) -> Result<Self, String> {
+        need("haproxy")?;
+        let (dir, port) = place(shop);
+        let server = |name: &str, i: u32, more: &str| {
+            format!("  server {name} 127.0.0.1:{} check inter 100ms {more}\n", shop.services().port(i))
+        };
+        let config = format!(
+            "global\n  stats socket {dir}/admin.sock level admin mode 600\ndefaults\n  mode http\n  timeout connect 2s\n  \
+             timeout client 10s\n  timeout server 10s\nlisten shop\n  bind 127.0.0.1:{port}\n{}{}",
+            server("blue", 1, ""),
+            server("green", 2, "disabled"),
+            dir = dir.display()
+        );
+        fs::write(dir.join("haproxy.cfg"), config).expect("write haproxy's configuration");
+        let route =
+            format!("--via haproxy --socket {dir}/admin.sock --backend shop {}", slots(shop), dir = dir.display());
+        let words = ["haproxy", "-db", "-f", &format!("{}/haproxy.cfg", dir.display())].map(str::to_owned).to_vec();
+        Ok(Self { words, route, dir, port })
+    }
+
+    /// Caddy with a reverse_proxy handler `shop` that has blue as its upstream.
+    pub fn caddy(shop: &Shop) -> Result<Self, String> {
+        need("caddy")?;
+        let (dir, port) = place(shop);
+        let admin = shop.services().port(3);
+        let config = serde_json::json!({
+            "admin": { "listen": format!("127.0.0.1:{admin}") },
+            "apps": { "http": { "servers": { "shop": {
+                "listen": [format!("127.0.0.1:{port}")],
+                "automatic_https": { "disable": true },
+                "routes": [{ "handle": [{
+                    "@id": "shop", "handler": "reverse_proxy",
+                    "upstreams": [{ "dial": format!("127.0.0.1:{}", shop.services().port(1)) }]
+                }] }]
+            } } } }
+        });
+        fs::write(dir.join("caddy.json"), config.to_string()).expect("write caddy's configuration");
+        let route = format!("--via caddy --admin 127.0.0.1:{admin} --handler shop {}", slots(shop));
+        let words = ["caddy", "run", "--config", &format!("{}/caddy.json", dir.display())].map(str::to_owned).to_vec();
+        Ok(Self { words, route, dir, port })
+    }
+
+    /// The double of Traefik, with blue as the only slot in its file.
+    pub fn traefik(shop: &Shop) -> Result<Self, String> {
+        let (dir, port) = place(shop);
+        let admin = shop.services().port(3);
+        let blue = format!("http://127.0.0.1:{}", shop.services().port(1));
+        let first = serde_json::json!({ "http": { "services": {
+            "shop": { "weighted": { "services": [{ "name": "shop-blue", "weight": 100 }] } },
+            "shop-blue": { "loadBalancer": { "servers": [{ "url": blue }] } }
+        } } });
+        fs::write(dir.join("shop.yml"), first.to_string()).expect("write the provider's file");
+        let file = dir.join("shop.yml").display().to_string();
+        let route = format!("--via traefik --config {file} --upstream shop --admin 127.0.0.1:{admin} {}", slots(shop));
+        let double = binaries::directory().join("shop-traefik").display().to_string();
+        Ok(Self { words: vec![double, file, port.to_string(), admin.to_string()], route, dir, port })
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(self) -> Result<Proxy, String> {
+        Proxy::start(self.words, self.dir, self.port, self.route)
     }
 }
 
