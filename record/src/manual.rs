@@ -41,11 +41,15 @@ fn page(command: Command) -> std::io::Result<Vec<u8>> {
     // The examples have a section of their own, and one line of NAME is one sentence without its full stop.
     let description = about.split("\n\nExamples:").next().unwrap_or_default().to_owned();
     let name = description.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();
-    let man = Man::new(command.about(name));
+    let mut command = command.about(name);
+    let usage = command.render_usage().to_string();
+    let man = Man::new(command);
     let mut out = Vec::new();
     writeln!(out, ".TH {title} 1 \"{DATE}\" \"cutover\" \"User Commands\"")?;
     man.render_name_section(&mut out)?;
-    man.render_synopsis_section(&mut out)?;
+    // Forty options in a row tell nobody anything: the form of the line, and the options in their section.
+    let (tool, rest) = usage.trim_start_matches("Usage: ").split_once(' ').unwrap_or((&usage, ""));
+    writeln!(out, ".SH SYNOPSIS\n.B {}\n{}", roff(tool).trim_end(), roff(rest).trim_end())?;
     writeln!(out, ".SH DESCRIPTION\n{}", roff(&description).trim_end())?;
     if let Some(extra) = extra {
         writeln!(out, ".PP\n{}", roff(&extra).trim_end())?;
