@@ -7,6 +7,7 @@ also when it is killed, because the scripts that boot wait for a lock that dies 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -130,14 +131,8 @@ class Host:
 
     def traffic(self) -> int:
         """The bytes that have passed its network card, both ways."""
-        numbers = Path(f"/sys/class/net/v{self.number}/statistics")
-        statistics = output("ip", "-s", "-o", "link", "show", f"v{self.number}") if not numbers.exists() else ""
-        if statistics:
-            words = statistics.replace("\\", " ").split()
-            received, sent = words.index("RX:"), words.index("TX:")
-            width = (sent - received - 1) // 2
-            return int(words[received + 1 + width]) + int(words[sent + 1 + (len(words) - sent - 1) // 2])
-        return sum(int((numbers / name).read_text()) for name in ("rx_bytes", "tx_bytes"))
+        (card,) = json.loads(output("ip", "-s", "-j", "link", "show", f"v{self.number}"))
+        return int(card["stats64"]["rx"]["bytes"]) + int(card["stats64"]["tx"]["bytes"])
 
     def live(self) -> str:
         """The release that the link names; empty where there is none."""
@@ -149,7 +144,7 @@ class Host:
 
     def state(self) -> str:
         """Everything in the root with its content and times, and the processes: equal means untouched."""
-        listing = "cd /srv/shop 2>/dev/null || exit 0; find . -printf '%p %m %T@ %i %l\\n' | sort; find . -type f -exec cat {} +"
+        listing = "cd /srv/shop 2>/dev/null || exit 0; find . -printf '%p %m %T@ %i %l\\n' | sort; find . -type f -exec sha256sum {} + | sort"
         return self.run("sh", "-c", listing) + self.processes()
 
 
@@ -179,7 +174,7 @@ class Fleet:
         """Files for ssh and Ansible."""
         known = [f"{host.address} {(host.directory / 'host_key.pub').read_text()}" for host in self.hosts]
         (self.directory / "known_hosts").write_text("".join(known))
-        blocks = [f"Host {host.name}\n  HostName {host.address}\n" for host in self.hosts]
+        blocks = [f"Host {host.name} web{host.number}\n  HostName {host.address}\n" for host in self.hosts]
         (self.directory / "ssh_config").write_text(
             "".join(blocks)
             + f"Host *\n  User root\n  IdentityFile {self.directory}/key\n  IdentitiesOnly yes\n"
