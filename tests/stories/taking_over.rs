@@ -1,6 +1,6 @@
 //! Taking over what another tool made: its releases, its log, its promises to keep; nothing in it changes.
 
-use stories::Shop;
+use stories::{Shop, skip};
 
 /// A root in the style of a deploy script: dated releases, an absolute link, a log of those that came through.
 fn made_by_a_script(shop: &Shop) {
@@ -61,4 +61,66 @@ fn a_failed_deploy_goes_back_to_a_tree_that_nobody_took_over() {
         .run();
     assert_ne!(run.status, 0, "{run}");
     assert_eq!(shop.current().as_deref(), Some("2026-01-03_10.00"), "{run}");
+}
+
+/// A root in which the real Capistrano deployed `count` times and then went back once; it needs no ssh to this machine.
+fn made_by_capistrano(shop: &Shop, count: usize) {
+    let script = r#"
+        mkdir -p repository site/config/deploy && cd repository && git init -q -b main .
+        cd ../site
+        cat >Capfile <<'END'
+require "capistrano/setup"
+require "capistrano/deploy"
+require "capistrano/scm/git"
+install_plugin Capistrano::SCM::Git
+END
+        cat >config/deploy.rb <<'END'
+set :application, "shop"
+set :repo_url, ENV["REPOSITORY"]
+set :branch, "main"
+set :deploy_to, ENV["ROOT"]
+set :keep_releases, 5
+set :linked_dirs, ["log"]
+set :sshkit_backend, SSHKit::Backend::Local
+END
+        echo 'server "localhost", roles: %w[app]' >config/deploy/production.rb
+        for n in $(seq "$COUNT"); do
+            (cd ../repository && echo "$n" >version && git add -A && git -c user.name=n -c user.email=e commit -qm "$n")
+            # Its releases are named by the second.
+            cap production deploy && sleep 1.1 || exit 1
+        done
+        cap production deploy:rollback
+    "#;
+    let repository = shop.path().join("repository");
+    shop.pipe(script).env("COUNT", count.to_string()).env("REPOSITORY", repository.display().to_string()).run().exits(0);
+}
+
+#[test]
+fn what_the_real_capistrano_made_is_taken_over_with_its_history() {
+    if !skip::has("cap") || !skip::has("git") {
+        skip!("capistrano or git is missing (packages capistrano and git)");
+    }
+    let shop = Shop::new();
+    made_by_capistrano(&shop, 3);
+    let releases = shop.releases();
+    assert_eq!(releases.len(), 2, "Capistrano archives and removes what it rolled back from: {releases:?}");
+    let listing = "cd \"$ROOT\" && find releases current shared repo revisions.log -printf '%p %l %s %T@ %m\\n' | sort";
+    let before = shop.pipe(listing).run().exits(0).stdout.clone();
+    let run = shop.pipe("release-switch -n --root $ROOT --adopt").run();
+    let stage = run.exits(0).record().stage("release-switch").clone();
+    assert_eq!(stage["adopted"]["layout"], "capistrano", "{run}");
+    assert_eq!(shop.pipe(listing).run().exits(0).stdout, before, "something of Capistrano's has changed");
+    let listed = shop.pipe("release-ls --root $ROOT --json").run();
+    let listed: Vec<serde_json::Value> =
+        listed.exits(0).stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert_eq!(listed[0]["current"][0], "current", "{listed:?}");
+    assert_eq!(listed[1]["previous"][0], "current", "{listed:?}");
+    let revision = listed[0]["source"]["revision"].as_str().unwrap_or_default();
+    assert_eq!(revision.len(), 40, "the REVISION file tells what was built: {listed:?}");
+    // From here on it is a root like any other.
+    shop.pipe("release-switch -n --root $ROOT --rollback").run().exits(0);
+    assert_eq!(shop.current().as_deref(), Some(releases[0].as_str()));
+    let next = shop.deploy_well("v1");
+    assert_eq!(shop.current(), Some(next));
 }
