@@ -7,6 +7,7 @@ also when it is killed, because the scripts that boot wait for a lock that dies 
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -83,7 +84,10 @@ class Host:
     def start(self, alive: Path) -> None:
         """Begins to boot."""
         environment = dict(
-            os.environ, NAME=f"cutover-fleet-{os.getpid()}-{self.number}", ALIVE=str(alive), BIND=str(self.directory.parent)
+            os.environ,
+            NAME=f"cutover-fleet-{os.getpid()}-{self.number}",
+            ALIVE=str(alive),
+            BIND=str(self.directory.parent),
         )
         with open(self.directory / "console", "wb") as console, open(self.directory / "boot", "wb") as log:
             self.boot = subprocess.Popen(
@@ -144,7 +148,10 @@ class Host:
 
     def state(self) -> str:
         """Everything in the root with its content and times, and the processes: equal means untouched."""
-        listing = "cd /srv/shop 2>/dev/null || exit 0; find . -printf '%p %m %T@ %i %l\\n' | sort; find . -type f -exec sha256sum {} + | sort"
+        listing = (
+            "cd /srv/shop 2>/dev/null || exit 0; find . -printf '%p %m %T@ %i %l\\n' | sort; "
+            "find . -type f -exec sha256sum {} + | sort"
+        )
         return self.run("sh", "-c", listing) + self.processes()
 
 
@@ -168,7 +175,7 @@ class Fleet:
             host.connect()
         self.write_configuration()
         for host in self.hosts:
-            until(f"sshd of {host.name} answers", lambda line=self.ssh(host.name, "true"): self.succeeds(line))
+            until(f"sshd of {host.name} answers", functools.partial(self.succeeds, self.ssh(host.name, "true")))
 
     def write_configuration(self) -> None:
         """Files for ssh and Ansible."""
@@ -182,7 +189,8 @@ class Fleet:
             + "  BatchMode yes\n  ConnectTimeout 3\n  ServerAliveInterval 1\n  ServerAliveCountMax 3\n"
         )
         (self.directory / "hosts").write_text(
-            "[shop]\n" + "".join(f"{host.name}\n" for host in self.hosts)
+            "[shop]\n"
+            + "".join(f"{host.name}\n" for host in self.hosts)
             + "[shop:vars]\nansible_python_interpreter=/usr/bin/python3\n"
         )
         (self.directory / "ansible.cfg").write_text(

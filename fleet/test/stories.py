@@ -1,4 +1,4 @@
-"""The stories of a fleet: three real hosts, real Ansible, real ssh. A line per story; the exit status is 1 if any fails.
+"""The stories of a fleet: three real hosts, real Ansible, real ssh. A line per story, and 1 as the end if any fails.
 
 stories.py ANSIBLE TOOLS PACKAGES [STORY…]: the folder of ansible-playbook, the binaries, the tarball and the .deb.
 Run under `unshare --net`; scripts/fleet-test does that.
@@ -106,7 +106,13 @@ class Stories:
         line = ["ansible-playbook", f"cutover.deploy.{name}", "-e", json.dumps(values), *more]
         began = time.monotonic()
         done = subprocess.run(
-            line, env=self.environment, cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            line,
+            env=self.environment,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         run = Run(done, report, time.monotonic() - began)
         (self.directory / "last.log").write_text(run.text)
@@ -194,8 +200,8 @@ class Stories:
         archive = int(re.search(r'"bytes": (\d+)', json.dumps(run.records[0]["release"]))[1])  # type: ignore[index]
         sizes = [len(json.dumps(record, separators=(",", ":"))) for record in run.records]
         self.measured.append(
-            f"a release of {archive} bytes: {min(network)} to {max(network)} bytes of network per host, clients' requests"
-            f" included; a record has {min(sizes)} to {max(sizes)} bytes"
+            f"a release of {archive} bytes: {min(network)} to {max(network)} bytes of network per host, with what"
+            f" clients and HAProxy asked; a record has {min(sizes)} to {max(sizes)} bytes"
         )
         return f"{clients.sent} requests sent, {len(clients.failures)} failed"
 
@@ -231,7 +237,9 @@ class Stories:
         assert self.outcomes(run) == {"h1": "taken_back", "h2": "taken_back", "h3": "not_reached"}, self.outcomes(run)
         for host in (self.h1, self.h2):
             assert '"id":"v4"' in host.run("release-ls", "--json", "/srv/shop")
-            assert '"kind":"bad"' in host.run("sh", "-c", "grep v4 /srv/shop/.cutover/history.jsonl | tail -n 1"), host.name
+            assert '"kind":"bad"' in host.run("sh", "-c", "grep v4 /srv/shop/.cutover/history.jsonl | tail -n 1"), (
+                host.name
+            )
         assert all(name in self.page(run) for name in ("taken back", "not reached", "503"))
         assert not clients.failures, clients.failures[:5]
         refused = self.roll("v4")
@@ -291,7 +299,9 @@ class Stories:
         for host in self.hosts:
             subprocess.run(
                 self.fleet.ssh(host.name, "cat >/srv/shop/deploy && chmod 755 /srv/shop/deploy"),
-                input=scripts["deploy"], text=True, check=True,
+                input=scripts["deploy"],
+                text=True,
+                check=True,
             )
         folder = self.directory / "ssh"
         folder.mkdir()
@@ -315,7 +325,13 @@ class Stories:
         """Runs a script of the manual over the three hosts."""
         line = ["sh", script, name, str(build), "web1", "web2", "web3"]
         return subprocess.run(
-            line, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            line,
+            cwd=folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def all(self) -> list[Callable[[], str]]:
@@ -354,7 +370,9 @@ def main() -> int:
             except Exception as error:  # pylint: disable=broad-exception-caught
                 # Whatever it was, it is the story that has failed.
                 failed, verdict, told = True, "FAILED", f"{type(error).__name__}: {str(error)[-3000:]}"
-            print(f"{verdict:7} {story.__name__.replace('_', ' ')}: {told} ({time.monotonic() - start:.1f} s)", flush=True)
+            print(
+                f"{verdict:7} {story.__name__.replace('_', ' ')}: {told} ({time.monotonic() - start:.1f} s)", flush=True
+            )
             if failed:
                 break
         for line in stories.measured:

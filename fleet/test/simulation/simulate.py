@@ -1,7 +1,7 @@
 """What a large fleet costs the controller: the real playbook over simulated hosts, and the report of all of them.
 
-simulate.py ANSIBLE TOOLS [HOSTS…]: prints a line per number of hosts. One real pipe is run here first; what it wrote is
-what every simulated host answers, so that records have their true size. What the hosts themselves do takes no time here.
+simulate.py ANSIBLE TOOLS [HOSTS…]: prints a line per number of hosts. One real pipe is run here first; what it wrote
+is what every simulated host answers, so that records have their true size. What the hosts do takes no time here.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def cost(line: list[str], directory: Path, environment: dict[str, str]) -> tuple
     """Runs a command: seconds by the clock, seconds of processor, peak memory of its largest process in KiB."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with open(directory / "out", "wb") as out:
-        subprocess.run(line, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True)
+        subprocess.run(
+            line, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True
+        )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.monotonic() - began, used, after.ru_maxrss

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible_collections.cutover.deploy.plugins.module_utils.tool import Record, links
 
-Hosts = t.Dict[str, t.Dict[str, t.Any]]
+Hosts = dict[str, dict[str, t.Any]]
 
 UNREACHABLE = "fleet.unreachable"
 NOT_REACHED = "fleet.not_reached"
@@ -114,7 +114,9 @@ def landing(hosts: Hosts) -> dict[str, t.Any]:
     elif problems and not places:
         problem = f"there is nowhere to go back to: {grouped(problems)}"
     elif any(why != "unreachable" for why in problems.values()):
-        problem = f"some hosts cannot go back: {grouped(problems)}; the others would land on {next(iter(places.values()))}"
+        problem = (
+            f"some hosts cannot go back: {grouped(problems)}; the others would land on {next(iter(places.values()))}"
+        )
     return {"to": "" if problem else next(iter(places.values()), ""), "problem": problem}
 
 

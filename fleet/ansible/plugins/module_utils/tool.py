@@ -18,8 +18,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 # Spelled as Python 3.8 reads it, which hosts may still have.
-Record = t.Dict[str, t.Any]
-Spec = t.Dict[str, t.Dict[str, t.Any]]
+Record = dict[str, t.Any]
+Spec = dict[str, dict[str, t.Any]]
 
 LIST: Record = {"type": "list", "elements": "str"}
 FLAG: Record = {"type": "bool", "default": False}
@@ -82,7 +82,7 @@ OPTIONS: dict[str, Spec] = {
         "interval": TEXT,
         "timeout": TEXT,
         "stable": TEXT,
-        "passes": NUMBER,
+        "passes": dict(NUMBER, no_log=False),
         "fails": NUMBER,
         "expect_status": TEXT,
         "expect_body": LIST,
@@ -292,7 +292,7 @@ class Run:
             line = pipe(stages, self.module.check_mode)
         except Refused as why:
             self.module.fail_json(msg=str(why))
-        for name, given in map(stage, stages):
+        for name in [stage(one)[0] for one in stages]:
             self.program(name.replace("_", "-"))
         self.environment["CUTOVER_ROOT"] = self.params["root"]
         if self.params.get("link"):

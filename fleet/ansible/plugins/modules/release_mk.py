@@ -12,11 +12,12 @@ short_description: Make a release on a host
 version_added: 0.1.0
 author: The cutover developers (@cutover)
 description:
-  - Makes a release out of a directory, a file, an archive or a git revision that the host can read, whole and durable or not at all.
+  - Makes a release out of a directory, a file, an archive or a git revision that the host can read.
+  - A release is whole and durable, or not there at all.
   - It wraps C(release-mk), whose manual page says more of each option.
 options:
   from:
-    description: Where the release comes from, on the host. A directory, a file, an archive, or with O(ref) a repository.
+    description: A directory, a file or an archive on the host, or with O(ref) a git repository.
     type: str
     required: true
   ref:

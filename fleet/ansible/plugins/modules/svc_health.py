@@ -54,7 +54,7 @@ options:
     type: bool
     default: false
   header:
-    description: Fields to send. One that carries a secret is refused unless its value is C(@FILE), which is read on the host.
+    description: Fields to send. A secret is refused unless its value is C(@FILE), a file on the host.
     type: list
     elements: str
   ca:

@@ -12,7 +12,8 @@ short_description: Restart the instances of a service in batches, each behind a 
 version_added: 0.1.0
 author: The cutover developers (@cutover)
 description:
-  - Restarts what runs and starts what is stopped, in order; the first failure ends it. Behind an unchanged record it leaves alone what already runs from the release.
+  - Restarts what runs and starts what is stopped, in order. The first failure ends it.
+  - Behind an unchanged record it leaves alone what already runs from the release.
   - It wraps C(svc-restart), whose manual page says more of each option.
 options:
   instances:

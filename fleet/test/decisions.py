@@ -1,0 +1,216 @@
+"""What is decided for a fleet, as tables: python -m unittest with ansible_collections on the path."""
+
+from __future__ import annotations
+
+import json
+import unittest
+from typing import Any
+
+from ansible_collections.cutover.deploy.plugins.filter import fleet
+from ansible_collections.cutover.deploy.plugins.module_utils import tool
+
+Json = dict[str, Any]
+
+
+def switch(before: str, after: str, **more: Any) -> Json:
+    """A stage of release-switch."""
+    return {
+        "tool": "release-switch",
+        "ok": True,
+        "changed": True,
+        "link": "/r/current",
+        "from": before,
+        "to": after,
+        **more,
+    }
+
+
+def record(*stages: Json, **more: Any) -> Json:
+    """A record that came through."""
+    return {"ok": True, "changed": True, "dry_run": False, "host": "x", "pipe": "p", "stages": list(stages), **more}
+
+
+def failed(*stages: Json, status: int = 3, **error: Any) -> Json:
+    """A record that did not."""
+    return record(*stages, ok=False, error={"exit": status, **error})
+
+
+def deployed() -> list[Json]:
+    """The runs of a host that was switched from v1 to v2."""
+    return [{"what": "deploy", "record": record(switch("v1", "v2"))}]
+
+
+def plan(after: str) -> Json:
+    """The answer of a host that would go back."""
+    return {"record": record(switch("v2", after), dry_run=True), "lost": False, "msg": ""}
+
+
+class Landing(unittest.TestCase):
+    """Before anybody goes back, all have to name one release."""
+
+    def test_hosts_that_agree_go_back(self) -> None:
+        """The host that took itself back is asked by what it did."""
+        own = [{"what": "deploy", "record": failed(switch("v1", "v2"), switch("v2", "v1", undo=True))}]
+        hosts = {"a": {"runs": deployed(), "plan": plan("v1")}, "b": {"runs": own, "failed": "no"}, "c": {"runs": []}}
+        self.assertEqual(fleet.landing(hosts), {"to": "v1", "problem": ""})
+
+    def test_hosts_that_differ_do_not(self) -> None:
+        """Neither two that would go, nor one that would go and one that has gone."""
+        own = [{"what": "deploy", "record": failed(switch("v0", "v2"), switch("v2", "v0", undo=True))}]
+        for other in ({"runs": deployed(), "plan": plan("v0")}, {"runs": own}):
+            found = fleet.landing({"a": {"runs": deployed(), "plan": plan("v1")}, "b": other})
+            self.assertEqual(found["to"], "")
+            self.assertIn("a: v1", found["problem"])
+            self.assertIn("b: v0", found["problem"])
+
+    def test_a_host_without_a_past_keeps_all_where_they_are(self) -> None:
+        """The first deploy has nowhere to go back to."""
+        nowhere = {"record": failed(status=69), "lost": False, "msg": "no candidate"}
+        found = fleet.landing(
+            {"a": {"runs": deployed(), "plan": plan("v1")}, "b": {"runs": deployed(), "plan": nowhere}}
+        )
+        self.assertEqual(found["to"], "")
+        self.assertIn("no candidate", found["problem"])
+
+    def test_a_host_that_is_lost_does_not_hold_the_others(self) -> None:
+        """Nothing can be done on it anyway."""
+        lost = {"record": {}, "lost": True, "msg": ""}
+        found = fleet.landing({"a": {"runs": deployed(), "plan": plan("v1")}, "b": {"runs": deployed(), "plan": lost}})
+        self.assertEqual(found, {"to": "v1", "problem": ""})
+
+
+class Objections(unittest.TestCase):
+    """Why nothing is begun."""
+
+    def test_each_has_its_words(self) -> None:
+        """And a fleet of which nothing is wrong has none."""
+        well = {"lost": False, "failed": "", "digest": "d1", "verdict": "never"}
+        self.assertEqual(fleet.objections({"a": well, "b": well}), [])
+        cases = [
+            ({"lost": True}, "unreachable: b"),
+            ({"failed": "release-ls is not on this host"}, "b: release-ls is not on this host"),
+            ({"verdict": "bad"}, "bad on b"),
+            ({"digest": "d2"}, "not the same everywhere"),
+        ]
+        for wrong, words in cases:
+            (found,) = fleet.objections({"a": well, "b": dict(well, **wrong)})
+            self.assertIn(words, found)
+        self.assertEqual(fleet.objections({"a": dict(well, verdict="bad")}, force=True), [])
+        self.assertEqual(fleet.objections({"a": well, "b": dict(well, digest="d2")}, same_bytes=False), [])
+
+
+class Blame(unittest.TestCase):
+    """Only a release's own no marks it bad on the other hosts."""
+
+    def test_a_no_counts_also_below_an_undo_that_failed(self) -> None:
+        """A busy lock or a lost host does not."""
+        no = failed(blame="release")
+        below = failed(status=5, cause={"exit": 3, "blame": "release"})
+        for one, wanted in ((no, True), (below, True), (failed(status=75), False), (record(), False)):
+            self.assertEqual(fleet.blamed({"a": {"runs": [{"record": one}]}}), wanted)
+        self.assertFalse(fleet.blamed({"a": {"runs": [{"record": {}, "lost": True}]}}))
+
+    def test_what_may_serve(self) -> None:
+        """A host in an unknown state stays out of the balancer."""
+        for run, wanted in (
+            (None, True),
+            ({"untouched": True}, True),
+            ({"record": record()}, True),
+            ({"record": failed()}, True),
+            ({"record": failed(status=5)}, False),
+            ({"record": failed(status=4)}, False),
+            ({"record": {}, "lost": True}, False),
+        ):
+            self.assertEqual(fleet.serves(run), wanted, run)
+
+
+class Report(unittest.TestCase):
+    """Every host has a line, whatever became of it."""
+
+    def test_a_host_without_a_record_gets_one(self) -> None:
+        """With a code that says why."""
+        hosts = {
+            "a": {"runs": deployed() + [{"what": "back", "record": record(switch("v2", "v1"))}]},
+            "b": {"runs": [{"what": "deploy", "record": {}, "lost": True}]},
+            "c": {"runs": [], "changes": True},
+            "d": {"runs": [], "changes": False, "record": record(changed=False, dry_run=True)},
+            "e": {"runs": [], "lost": True},
+        }
+        lines = [json.loads(line) for line in fleet.report(hosts, "roll", "/srv/shop")]
+        self.assertEqual([line["known_as"] for line in lines], ["a", "a", "b", "c", "d", "e"])
+        codes = [line.get("error", {}).get("code") for line in lines]
+        unreachable = "fleet.unreachable"
+        self.assertEqual(codes, [None, None, unreachable, "fleet.not_reached", None, unreachable])
+        self.assertEqual(fleet.summary({"a": hosts["a"], "c": hosts["c"]}), "1 taken back (a); 1 not reached (c)")
+
+
+class CommandLines(unittest.TestCase):
+    """From options to command lines."""
+
+    def test_a_value_is_never_taken_for_an_option(self) -> None:
+        """Nor for shell."""
+        line = tool.pipe(
+            [{"release_mk": {"from": "--help; rm -rf /", "name": "$(id)"}}, {"release_gc": {"keep": 2}}], True
+        )
+        wanted = "release-mk --quiet --dry-run '--from=--help; rm -rf /' '--name=$(id)' | release-gc --quiet --keep=2"
+        self.assertEqual(line, wanted)
+
+    def test_only_what_begins_a_pipe_reads_no_record(self) -> None:
+        """Rollbacks begin one, plain switches do not."""
+        restart = {"svc_restart": {"via": "systemd", "instances": ["-x"]}}
+        self.assertEqual(tool.pipe([restart], False), "svc-restart --quiet --no-record --via=systemd -- -x")
+        self.assertEqual(
+            tool.pipe([{"release_switch": {"rollback": True}}, {"release_switch": {"undo": True}}], False),
+            "release-switch --quiet --rollback | release-switch --quiet --undo",
+        )
+
+    def test_secrets_are_refused(self) -> None:
+        """Their place is a file on the host."""
+        for name, options in (
+            ("svc_health", {"targets": ["x"], "header": ["Authorization: Bearer abc"]}),
+            ("svc_health", {"targets": ["x"], "header": ["X-Api-Key: abc"]}),
+            ("release_mk", {"from": "https://me:secret@example.org/shop.git"}),
+        ):
+            with self.assertRaises(tool.Refused) as refused:
+                tool.arguments(name, options)
+            self.assertNotIn("abc", str(refused.exception))
+            self.assertNotIn("secret@", str(refused.exception))
+        allowed = {"targets": ["x"], "header": ["Authorization: @/etc/shop/token", "Host: shop"]}
+        self.assertIn("--header=Authorization: @/etc/shop/token", tool.arguments("svc_health", allowed))
+
+    def test_a_stage_nobody_has_is_refused(self) -> None:
+        """As is an option no tool has."""
+        for wrong in ({"rm": {}}, {"release_gc": {"kep": 2}}, {"release_gc": {}, "release_pin": {}}, {}):
+            with self.assertRaises(tool.Refused):
+                tool.pipe([wrong], False)
+
+
+class Results(unittest.TestCase):
+    """From records to what Ansible says."""
+
+    def test_what_is_planned_and_what_is_done_look_the_same(self) -> None:
+        """The plan of a restart and a restart are one line."""
+        link = {"tool": "release-switch", "ok": True, "link": "/r/current", "from": "v1", "to": "v2"}
+        planned = [
+            link,
+            {"tool": "svc-restart", "plan": [{"action": "restart", "target": "a"}, {"action": "gate", "target": "1"}]},
+        ]
+        done = [link, {"tool": "svc-restart", "instances": [{"name": "a", "outcome": "restarted"}]}]
+        self.assertEqual(tool.diff({"stages": planned}), tool.diff({"stages": done}))
+        self.assertEqual(tool.diff({"stages": done})["after"], "/r/current -> v2\na: restart\n")
+
+    def test_what_went_there_and_back_did_not_change(self) -> None:
+        """The link's first and last names count."""
+        there = [switch("v1", "v2"), switch("v2", "v1", undo=True)]
+        self.assertEqual(tool.diff({"stages": there}), {"before": "", "after": ""})
+
+    def test_the_last_line_counts_if_it_is_whole(self) -> None:
+        """A record that was cut off is none."""
+        whole = '{"ok": true, "stages": []}\n'
+        self.assertEqual(tool.last_record("noise\n" + whole), {"ok": True, "stages": []})
+        for cut in (whole.rstrip(), whole[:5], "", "[]\n", "{}\n"):
+            self.assertIsNone(tool.last_record(cut))
+
+
+if __name__ == "__main__":
+    unittest.main()
