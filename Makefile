@@ -9,7 +9,7 @@ DESTDIR ?=
 export bindir datadir mandir docdir unitdir bashdir zshdir fishdir
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install uninstall installcheck package package-test test faults faults-long fuzz check recipes docs-test book demo setup clean
+.PHONY: help build release install uninstall installcheck package package-test fleet-test test faults faults-long fuzz check recipes docs-test book demo setup clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ installcheck: ## check that what install put there is whole and runs
 
 package: ## a tarball and a .deb with their SHA256SUMS, in target/package
 	@scripts/package
+
+fleet-test: ## three hosts with real sshd and systemd, and Ansible over them; a line per story
+	@scripts/fleet-test
 
 package-test: ## build both twice, compare; install, try and remove the .deb in a clean root (slow)
 	@scripts/package-test

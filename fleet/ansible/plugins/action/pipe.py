@@ -12,6 +12,7 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+
 from ansible.plugins.action import ActionBase
 
 
