@@ -103,3 +103,21 @@ fn a_tree_deeper_than_any_path_is_built_and_removed() {
     // Not left to the end of the story, which would want a descriptor for every level.
     shop.pipe("rm -rf v1").run().exits(0);
 }
+
+#[test]
+fn a_deploy_that_filled_the_disk_is_taken_back_on_the_full_disk() {
+    let shop = Shop::new();
+    shop.source("v1");
+    let restart = "svc-restart --via exec a@1 a@2 --command 'restart=readlink root/current >>ran'";
+    let script = format!(
+        "mkdir root; mount -t tmpfs -o mode=755,size=1m tmpfs root; set -e; \
+         release-mk --root $ROOT --from v1 --name one | release-switch | release-switch --undo >/dev/null; set +e; \
+         release-mk --root $ROOT --from v1 --name two | release-switch | \
+         {restart} --gate 'dd if=/dev/zero of=root/filler bs=1k 2>/dev/null; exit 3' | release-switch --undo | {restart} --undo; \
+         status=$?; readlink root/current >&2; cat ran >&2; exit $status"
+    );
+    let run = mounting!(&shop, &script).run();
+    let record = run.exits(3).record();
+    assert_eq!(record.stage("release-switch")["link"], shop.root().join("current").display().to_string(), "{run}");
+    assert!(run.stderr.ends_with("releases/one\nreleases/two\nreleases/one\n"), "the link, then each restart: {run}");
+}

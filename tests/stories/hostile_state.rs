@@ -252,3 +252,20 @@ fn a_pinned_release_that_was_moved_away_keeps_its_papers_until_it_is_put_back() 
     let run = shop.pipe("release-gc -n --root $ROOT --keep 1 --keep-unused 0s").run().exits(0).record();
     assert!(run["stages"][0]["counts"]["debris_removed"].as_u64() >= Some(2));
 }
+
+#[test]
+fn what_somebody_wrote_into_a_release_is_told_file_by_file() {
+    let (shop, ids) = damaged("true");
+    let (v1, v2) = (&ids[0], &ids[1]);
+    shop.pipe("release-ls --root $ROOT --verify").run().exits(0);
+    let script = format!(
+        "cd root/releases/{v1} && file=$(find . -type f | sort | head -n 1) && echo more >>$file && touch new && echo $file"
+    );
+    let changed = shop.pipe(script).run().exits(0).stdout.trim().trim_start_matches("./").to_owned();
+    let run = shop.pipe("release-ls --root $ROOT --verify").run();
+    run.exits(1);
+    for told in [changed.as_str(), "new", v1.as_str()] {
+        assert!(run.stdout.contains(told), "{told} is not told: {run}");
+    }
+    shop.pipe(format!("release-ls --root $ROOT --verify {v2}")).run().exits(0);
+}
