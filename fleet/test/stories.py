@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,9 +30,9 @@ GATE = "svc-health http://127.0.0.1:800{i}/healthz --wait 4s --expect-release"
 class Run:
     """What a playbook has said and left."""
 
-    def __init__(self, done: subprocess.CompletedProcess[str], report: Path, seconds: float) -> None:
-        self.status = done.returncode
-        self.text = done.stdout + done.stderr
+    def __init__(self, status: int, text: str, report: Path, seconds: float) -> None:
+        self.status = status
+        self.text = text
         self.seconds = seconds
         lines = report.read_text().splitlines() if report.exists() else []
         self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
@@ -101,20 +102,23 @@ class Stories:
             "cutover_in": str(HERE / "hooks/in.yml"),
             "cutover_report": str(report),
             "fleet_balancer": str(HERE / "balancer"),
+            "fleet_controller": str(self.directory / "controller"),
             **variables,
         }
         line = ["ansible-playbook", f"cutover.deploy.{name}", "-e", json.dumps(values), *more]
         began = time.monotonic()
-        done = subprocess.run(
+        with subprocess.Popen(
             line,
             env=self.environment,
             cwd=self.directory,
-            capture_output=True,
-            text=True,
             stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        run = Run(done, report, time.monotonic() - began)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            (self.directory / "controller").write_text(str(process.pid))
+            out = process.communicate()[0]
+        run = Run(process.returncode, out, report, time.monotonic() - began)
         (self.directory / "last.log").write_text(run.text)
         return run
 
@@ -138,6 +142,11 @@ class Stories:
     def live(self) -> list[str]:
         """What each host's link names."""
         return [host.live() for host in self.hosts]
+
+    def verdict(self, host: Host, name: str) -> str:
+        """What a host knows of a release; empty where it has none of this name."""
+        releases = map(json.loads, host.run("release-ls", "--json", "/srv/shop").splitlines())
+        return next((one["verdict"] for one in releases if one["id"] == name), "")
 
     def serving(self, host: Host) -> set[str]:
         """What the two instances of a host answer."""
@@ -244,16 +253,36 @@ class Stories:
         assert all(self.serving(host) == {"v3"} for host in self.hosts)
         assert self.outcomes(run) == {"h1": "taken_back", "h2": "taken_back", "h3": "not_reached"}, self.outcomes(run)
         for host in (self.h1, self.h2):
-            assert '"id":"v4"' in host.run("release-ls", "--json", "/srv/shop")
-            assert '"kind":"bad"' in host.run("sh", "-c", "grep v4 /srv/shop/.cutover/history.jsonl | tail -n 1"), (
-                host.name
-            )
+            assert self.verdict(host, "v4") == "bad", host.name
         assert all(name in self.page(run) for name in ("taken back", "not reached", "503"))
         assert not clients.failures, clients.failures[:5]
         refused = self.roll("v4")
         assert refused.status != 0 and "was bad on" in refused.text, refused.text
         assert self.h3.state() == untouched
         return f"and is refused from then on; {clients.sent} requests sent, {len(clients.failures)} failed"
+
+    def bad_in_a_batch_of_three_takes_the_whole_batch_back(self) -> str:
+        """The hosts of the same batch were switched at the same time."""
+        run = self.roll("v6", bad_on="h2", cutover_serial=["100%"])
+        assert run.status != 0, run.text
+        assert self.live() == ["v3"] * 3, self.live()
+        assert all(self.serving(host) == {"v3"} for host in self.hosts)
+        assert set(self.outcomes(run).values()) == {"taken_back"}, self.outcomes(run)
+        assert {self.verdict(host, "v6") for host in self.hosts} == {"bad"}
+        return "all three are back"
+
+    def a_controller_that_is_killed_leaves_what_the_same_roll_finishes(self) -> str:
+        """It dies when host 1 is done; each host is on one release or the other, and serves."""
+        self.balancer.log()
+        killed = self.roll("v7", cutover_in=str(HERE / "hooks/die.yml"))
+        assert killed.status == -signal.SIGKILL, killed.text
+        assert self.live() == ["v7", "v3", "v3"], self.live()
+        run = self.roll("v7")
+        assert run.status == 0 and self.live() == ["v7"] * 3, run.text
+        assert [self.outcomes(run)[host.name] for host in self.hosts] == ["unchanged", "deployed", "deployed"]
+        back = self.playbook("rollback")
+        assert back.status == 0 and self.live() == ["v3"] * 3, back.text
+        return "the same roll again finishes"
 
     def an_unreachable_host_stops_the_roll_before_it_begins(self) -> str:
         """Nobody is touched, and the report says why."""
@@ -275,6 +304,7 @@ class Stories:
         assert self.live()[0] == "v3" and self.serving(self.h1) == {"v3"}
         assert self.h3.state() == untouched, "host 3 was touched"
         assert self.outcomes(run) == {"h1": "taken_back", "h2": "unreachable", "h3": "not_reached"}, self.outcomes(run)
+        assert self.verdict(self.h1, "v5") != "bad", "a release is blamed for a broken network"
         again = self.roll("v5")
         assert again.status == 0, again.text
         assert self.live() == ["v5"] * 3 and all(self.serving(host) == {"v5"} for host in self.hosts)
@@ -286,6 +316,7 @@ class Stories:
         assert back.status == 0, back.text
         assert self.live() == ["v3"] * 3, self.live()
         assert set(self.outcomes(back).values()) == {"taken_back"}, self.outcomes(back)
+        assert {self.verdict(host, "v5") for host in self.hosts} == {"bad"}
         forward = self.playbook("roll", cutover_release="v2")
         assert forward.status == 0 and self.live() == ["v2"] * 3, forward.text
         # On host 3 the release before is another one than on hosts 1 and 2.
@@ -350,6 +381,8 @@ class Stories:
             self.a_good_deploy_rolls_1_2_3_and_no_request_is_lost,
             self.a_second_run_changes_nothing,
             self.bad_on_host_2_stops_there_and_all_go_back,
+            self.bad_in_a_batch_of_three_takes_the_whole_batch_back,
+            self.a_controller_that_is_killed_leaves_what_the_same_roll_finishes,
             self.an_unreachable_host_stops_the_roll_before_it_begins,
             self.a_host_lost_in_its_turn_stops_the_roll_and_the_rest_goes_back,
             self.a_rollback_of_all_lands_on_one_release_or_is_refused,
