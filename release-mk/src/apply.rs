@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use record::sections::MkSection;
 use record::{Exit, Failure, Pipe, Release, RootDir, clock, host};
-use store::listing::{Reader, What};
+use store::listing::{Entry, Reader, What};
 use store::staging::{self, Staging};
 use store::{Lock, Manifest, Pin, ReleaseId, Root, link, manifest, next_seq, pins, trash};
 
@@ -228,14 +228,24 @@ fn previous(pipe: &Pipe, root: &Root) -> Result<Option<Previous>> {
         return Ok(None);
     };
     let Ok(listing) = listings.open_file(&id, nix::fcntl::OFlag::O_RDONLY, 0) else { return Ok(None) };
-    let mut reader = Reader::new(std::io::BufReader::new(listing))?;
-    let mut digests = Vec::new();
-    while let Some(entry) = reader.entry()? {
-        if let What::File { sha256, .. } = entry.what {
-            digests.push((entry.path, sha256));
+    let mut reader = Reader::new(std::io::BufReader::with_capacity(256 * 1024, listing))?;
+    let count = manifest::read(root, &id)?.map_or(0, |manifest| manifest.files);
+    let mut failed = None;
+    let digests = std::iter::from_fn(|| {
+        loop {
+            match reader.entry() {
+                Ok(Some(Entry { path, what: What::File { sha256, .. } })) => return Some((path, sha256)),
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => {
+                    failed = Some(error);
+                    return None;
+                }
+            }
         }
-    }
-    Ok(Some(Previous::new(tree, digests.into_iter())))
+    });
+    let previous = Previous::new(tree, usize::try_from(count).unwrap_or(0).min(1 << 20), digests);
+    failed.map_or(Ok(Some(previous)), Err)
 }
 
 fn publish(

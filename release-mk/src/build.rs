@@ -27,7 +27,7 @@ use crate::source::archive::refuse;
 use crate::source::fill::Fill;
 use crate::state::State;
 use crate::unchanged::Previous;
-use crate::{artifact, identity, share, stamp, steps};
+use crate::{artifact, early, identity, share, stamp, steps};
 
 /// The name of the listing within a build.
 pub(crate) const LISTING: &str = "listing";
@@ -61,8 +61,8 @@ impl Build<'_> {
         let entries = self.entries()?;
         let earlier = if self.request.resume.is_some() { State::read(&self.staging.dir)? } else { None };
         section.resumed = self.request.resume.is_some();
-        let mut state = match earlier {
-            Some(state) => state,
+        let (mut state, listed) = match earlier {
+            Some(state) => (state, None),
             None => self.begin(pipe, source, &entries, section)?,
         };
         section.source_files = Some(state.source_files);
@@ -80,29 +80,50 @@ impl Build<'_> {
         }
         let entries = if has_steps || !self.request.artifact.is_empty() { self.rehash(pipe)? } else { entries };
         let syncing = Instant::now();
-        let sum = self.settle(&entries)?;
+        let sum = match listed.filter(|_| self.is_as_copied()) {
+            Some(sum) => self.staging.dir.sync_file_system().map(|()| sum).context("make the tree durable")?,
+            None => self.settle(&entries)?,
+        };
         section.sync_ms = Some(milliseconds(syncing.elapsed()));
         pipe.look_down()?;
         pipe.check_signals()?;
         Ok(Built { sum, state })
     }
 
-    /// From an empty tree to one that holds the source and what is added to it.
-    fn begin(&self, pipe: &Pipe, source: &Source, entries: &Entries, section: &mut MkSection) -> Result<State> {
+    /// Whether nothing was to be done with the tree once its source was in it.
+    fn is_as_copied(&self) -> bool {
+        let Request { steps, artifact, share, stamp, .. } = self.request;
+        steps.is_empty() && artifact.is_empty() && share.is_empty() && stamp.is_none()
+    }
+
+    /// From an empty tree to one that holds the source and what is added to it. Also what the listing of the source
+    /// adds up to, where it is what identifies the source.
+    fn begin(
+        &self,
+        pipe: &Pipe,
+        source: &Source,
+        entries: &Entries,
+        section: &mut MkSection,
+    ) -> Result<(State, Option<Sum>)> {
         let began = Instant::now();
         if self.request.resume.is_some() {
             // Killed before its source was whole: nothing tells which files are.
             artifact::clear(&self.staging.tree)?;
         }
         let meter = Meter::default();
-        let sha256 = self.fill(pipe, source, entries, &meter)?;
-        self.refuse_other(sha256)?;
+        let (sha256, listed) = early::syncing(&self.staging.dir, &meter, |complete| {
+            let sha256 = self.fill(pipe, source, entries, &meter)?;
+            self.refuse_other(sha256)?;
+            complete();
+            let listed = matches!(source, Source::Directory { .. }).then(|| self.write_listing(entries)).transpose()?;
+            Ok((sha256, listed))
+        })?;
         let content = match (source, sha256) {
             (Source::File { name, .. }, Some(sha256)) => Some(Content::File(sha256, name.clone())),
             (Source::Git(git), _) => Some(Content::Revision(git.commit(self.root.state(), pipe)?.revision.clone())),
             (_, Some(sha256)) => Some(Content::Archive(sha256)),
             (Source::Archive { .. }, None) => None,
-            (_, None) => Some(Content::of_entries(entries)?),
+            (_, None) => listed.as_ref().map(|sum| Content::Listing(sum.digest.clone())),
         };
         section.linked_files = self.previous.as_ref().map(|_| meter.linked_files());
         entries.add(share::link(&self.request.share, &self.staging.tree)?)?;
@@ -123,7 +144,7 @@ impl Build<'_> {
             state.write(&self.staging.dir)?;
         }
         section.source_ms = Some(milliseconds(began.elapsed()));
-        Ok(state)
+        Ok((state, listed))
     }
 
     fn fill(&self, pipe: &Pipe, source: &Source, entries: &Entries, meter: &Meter) -> Result<Option<Sha>> {
@@ -143,6 +164,7 @@ impl Build<'_> {
             meter,
             state: self.root.state(),
             hashed: self.request.sha256.is_some() || self.request.if_changed,
+            remembers: self.request.link_unchanged,
             pipe,
         };
         fill.run(source, &mut tick)

@@ -102,6 +102,7 @@ fn unpacked(bytes: &[u8], read: impl FnOnce(File, &Target<'_>) -> Result<()>) {
             previous: None,
             timeless: false,
             hashed: true,
+            blobs: None,
         };
         read(archive.try_clone().expect("a second descriptor"), &target)
     };

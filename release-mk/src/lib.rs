@@ -4,10 +4,13 @@
 
 mod apply;
 mod artifact;
+mod blobs;
 mod build;
 mod changed;
+mod children;
 mod cli;
 mod content;
+mod early;
 mod entries;
 mod environment;
 mod exclude;

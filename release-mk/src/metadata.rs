@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, Mode, fchmod, futimens};
+use nix::sys::stat::{FileStat, Mode, fchmod, futimens, umask};
 use nix::sys::time::TimeSpec;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
@@ -34,7 +34,42 @@ pub(crate) fn modified(stat: &FileStat) -> TimeSpec {
 /// after it would change the time again.
 pub(crate) fn finish(fd: impl AsFd, mode: u32, mtime: &TimeSpec) -> nix::Result<()> {
     fchmod(&fd, Mode::from_bits_truncate(mode))?;
+    set_time(fd, mtime)
+}
+
+/// Sets the modification time alone, of a file that was made with its mode.
+pub(crate) fn set_time(fd: impl AsFd, mtime: &TimeSpec) -> nix::Result<()> {
     futimens(&fd, &TimeSpec::UTIME_OMIT, mtime)
+}
+
+/// Lets files be made with their modes as long as it lives, so that these need not be set once more: takes away the
+/// process's umask. Only for as long as no other thread makes anything that relies on one.
+pub(crate) struct ExactModes {
+    former: Mode,
+    /// Directories below have no default ACL, which would decide in the umask's place.
+    plain: bool,
+}
+
+impl ExactModes {
+    /// For what is made in `top` and in directories that are made in there.
+    pub(crate) fn beneath(top: impl AsFd) -> Self {
+        let acl = fgetxattr(top, c"system.posix_acl_default", &mut [0_u8; 0][..]);
+        let plain = matches!(acl, Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP));
+        Self { former: umask(Mode::empty()), plain }
+    }
+
+    /// The mode to make a file with, and whether that is the one it is to have. A file that its owner may not write
+    /// would take no attributes, and one with special bits would lose them when it is written.
+    pub(crate) fn for_new(&self, mode: u32) -> (Mode, bool) {
+        let exact = self.plain && mode & 0o7600 == 0o600;
+        (Mode::from_bits_truncate(if exact { mode } else { 0o600 }), exact)
+    }
+}
+
+impl Drop for ExactModes {
+    fn drop(&mut self) {
+        umask(self.former);
+    }
 }
 
 /// Copies extended attributes and ACLs from one open file or directory to another. Those a plain user may not set

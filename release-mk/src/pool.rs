@@ -20,21 +20,29 @@ const ENOUGH: usize = 32;
 /// The tasks that wait, and how far the work is.
 pub(crate) struct Pool<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// For the threads that work.
+    added: Condvar,
+    /// For the one that watches: were it woken in the place of one that works, a task would wait with it.
+    ended: Condvar,
     stopped: AtomicBool,
 }
 
 struct State<T> {
     tasks: Vec<T>,
     running: usize,
+    /// Threads that wait for a task. Waking nobody costs a system call all the same.
+    waiting: usize,
     error: Option<anyhow::Error>,
 }
 
 impl<T: Send> Pool<T> {
     /// Adds a task for whichever thread is free first.
     pub(crate) fn push(&self, task: T) {
-        self.state().tasks.push(task);
-        self.changed.notify_one();
+        let mut state = self.state();
+        state.tasks.push(task);
+        if state.waiting > 0 {
+            self.added.notify_one();
+        }
     }
 
     /// Whether tasks should be split off for others. A task that holds descriptors or much memory is
@@ -58,7 +66,8 @@ impl<T: Send> Pool<T> {
         state.tasks.clear();
         state.error.get_or_insert(error);
         drop(state);
-        self.changed.notify_all();
+        self.added.notify_all();
+        self.ended.notify_all();
     }
 
     fn next(&self) -> Option<T> {
@@ -74,7 +83,9 @@ impl<T: Send> Pool<T> {
             if state.running == 0 {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting += 1;
+            state = self.added.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 
@@ -84,7 +95,8 @@ impl<T: Send> Pool<T> {
         let over = state.running == 0 && state.tasks.is_empty();
         drop(state);
         if over {
-            self.changed.notify_all();
+            self.added.notify_all();
+            self.ended.notify_all();
         }
     }
 
@@ -96,7 +108,7 @@ impl<T: Send> Pool<T> {
         if over(&state) {
             return true;
         }
-        let (state, _) = self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self.ended.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner);
         over(&state)
     }
 }
@@ -115,8 +127,9 @@ pub(crate) fn run<T: Send, S>(
     mut tick: impl FnMut() -> Result<()>,
 ) -> Result<()> {
     let pool = Pool {
-        state: Mutex::new(State { tasks: first, running: 0, error: None }),
-        changed: Condvar::new(),
+        state: Mutex::new(State { tasks: first, running: 0, waiting: 0, error: None }),
+        added: Condvar::new(),
+        ended: Condvar::new(),
         stopped: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {

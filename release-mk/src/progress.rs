@@ -3,25 +3,39 @@
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What a file takes on most disks, at least.
+const BLOCK: u64 = 4096;
+
 /// What has been put into the tree so far.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     files: AtomicU64,
     bytes: AtomicU64,
     linked: AtomicU64,
+    written: AtomicU64,
 }
 
 impl Meter {
     /// One more file or symlink of `bytes` is complete.
     pub(crate) fn file(&self, bytes: u64) {
-        self.files.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.count(bytes);
+        self.written.fetch_add(bytes.next_multiple_of(BLOCK), Ordering::Relaxed);
     }
 
     /// The same for a file that is shared with the previous release.
     pub(crate) fn linked(&self, bytes: u64) {
-        self.file(bytes);
+        self.count(bytes);
         self.linked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self, bytes: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that the disk has to take for it, about.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Files and symlinks that are complete.

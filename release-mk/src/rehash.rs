@@ -1,7 +1,6 @@
 //! Digests of a tree that is there: of what build steps left, and of a source before it is copied.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,10 +8,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, bail};
 use dir::{Dir, Kind, Stat};
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::sys::stat::{FileStat, fstat};
 use record::{Exit, Failure};
 use store::listing::Entry;
 
+use crate::children::{Buffer, Children};
 use crate::content::{Copier, Job, Sha};
 use crate::entries::{self, Entries};
 use crate::exclude::Exclude;
@@ -46,34 +46,28 @@ enum Task {
 impl Rehash<'_> {
     /// Reads every file that the cache does not know. Writes nothing.
     pub(crate) fn run(&self, tick: impl FnMut() -> Result<()>) -> Result<()> {
-        let work = |pool: &Pool<Task>, copier: &mut Copier, task| match task {
-            Task::Directory(path) => self.directory(pool, copier, path),
+        let work = |pool: &Pool<Task>, (copier, buffer): &mut (Copier, Buffer), task| match task {
+            Task::Directory(path) => self.directory(pool, copier, buffer, path),
             Task::Files(dir, names) => self.files(pool, copier, &dir, &names),
         };
-        pool::run(vec![Task::Directory(PathBuf::new())], Copier::default, work, tick)
+        pool::run(vec![Task::Directory(PathBuf::new())], Default::default, work, tick)
     }
 
-    fn directory(&self, pool: &Pool<Task>, copier: &mut Copier, path: PathBuf) -> Result<()> {
+    fn directory(&self, pool: &Pool<Task>, copier: &mut Copier, buffer: &mut Buffer, path: PathBuf) -> Result<()> {
         let dir = self.top.open_beneath(&path)?;
         if !path.as_os_str().is_empty() {
             self.entries.add(vec![entries::directory(&path, mode(&dir.own_stat()?.0))])?;
         }
-        let mut listing = nix::dir::Dir::openat(&dir, ".", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(|e| dir.error("list", OsStr::new(""), e))?;
         let here = Arc::new((dir, path));
+        let mut children = Children::of(&here.0, buffer);
         let mut names = Vec::new();
-        for entry in listing.iter() {
-            let entry = entry.map_err(|e| here.0.error("list", OsStr::new(""), e))?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        while let Some(child) = children.next()? {
+            let name = child.name();
             let path = here.1.join(name);
-            if name == "." || name == ".." || self.exclude.matches(&path) {
+            if child.is_dots() || self.exclude.matches(&path) {
                 continue;
             }
-            let is_directory = match entry.file_type() {
-                Some(kind) => kind == nix::dir::Type::Directory,
-                None => here.0.stat(name)?.kind() == Kind::Directory,
-            };
-            if is_directory {
+            if child.kind == Kind::Directory {
                 pool.push(Task::Directory(path));
                 continue;
             }

@@ -6,33 +6,57 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dir::{Dir, Kind};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
-use sha2::{Digest, Sha256};
 
 use crate::content::Sha;
 
 /// The tree of the previous release with its digests by path.
 pub(crate) struct Previous {
     tree: Dir,
-    /// By the first half of the path's own digest, so that a million paths need no more than 64 bytes each.
-    digests: HashMap<u128, Sha>,
+    /// By hashes of their paths, so that a million paths need no more than 64 bytes each.
+    digests: HashMap<Key, Sha>,
+    keys: Keys,
+    /// The directory that was asked for last: files come directory by directory.
+    last: Mutex<Option<(PathBuf, Arc<Dir>)>>,
 }
 
 impl Previous {
-    /// The tree and the `(path, digest)` of its regular files.
-    pub(crate) fn new(tree: Dir, digests: impl Iterator<Item = (Vec<u8>, Sha)>) -> Self {
-        Self { tree, digests: digests.map(|(path, sha256)| (key(&path), sha256)).collect() }
+    /// The tree and the `(path, digest)` of its regular files, of which there are about `count`.
+    pub(crate) fn new(tree: Dir, count: usize, digests: impl Iterator<Item = (Vec<u8>, Sha)>) -> Self {
+        let keys = Keys::default();
+        let mut known = HashMap::with_capacity(count);
+        known.extend(digests.map(|(path, sha256)| (keys.of(&path), sha256)));
+        Self { tree, digests: known, keys, last: Mutex::default() }
     }
 
     /// The same directory in there, if it is one.
     pub(crate) fn directory(&self, path: &Path) -> Option<Dir> {
         self.tree.open_beneath(path).ok()
+    }
+
+    fn directory_again(&self, path: &Path) -> Option<Arc<Dir>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((held, dir)) = &*last
+            && held == path
+        {
+            return Some(Arc::clone(dir));
+        }
+        let dir = Arc::new(self.directory(path)?);
+        *last = Some((path.to_path_buf(), Arc::clone(&dir)));
+        Some(dir)
+    }
+
+    /// Whether the file at `path` had this content when the previous release was made.
+    pub(crate) fn had(&self, path: &[u8], sha256: &Sha) -> bool {
+        self.digests.get(&self.keys.of(path)) == Some(sha256)
     }
 
     /// Links `name` of the previous directory into the new one if it is as `stat` says, and tells its
@@ -51,7 +75,7 @@ impl Previous {
             && there.mode() == mode
             && (there.0.st_size, there.0.st_mtime, there.0.st_mtime_nsec)
                 == (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
-        let sha256 = if same { self.digests.get(&key(path.as_os_str().as_bytes()))? } else { return None };
+        let sha256 = if same { self.digests.get(&self.keys.of(path.as_os_str().as_bytes()))? } else { return None };
         linkat(previous, name, to, name, AtFlags::empty()).ok()?;
         Some(*sha256)
     }
@@ -69,23 +93,28 @@ impl Previous {
         mode: u32,
         mtime: Option<i64>,
     ) -> bool {
-        if self.digests.get(&key(path.as_os_str().as_bytes())) != Some(sha256) {
+        if !self.had(path.as_os_str().as_bytes(), sha256) {
             return false;
         }
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
-        let Some(previous) = self.directory(parent) else { return false };
+        let Some(previous) = self.directory_again(parent) else { return false };
         let same = previous.stat(name).is_ok_and(|there| {
             there.kind() == Kind::File
                 && (there.mode(), there.size()) == (mode, size)
                 && mtime.is_none_or(|mtime| mtime == there.0.st_mtime)
         });
-        same && linkat(&previous, name, to, name, AtFlags::empty()).is_ok()
+        same && linkat(&*previous, name, to, name, AtFlags::empty()).is_ok()
     }
 }
 
-fn key(path: &[u8]) -> u128 {
-    let digest = Sha256::digest(path);
-    let mut half = [0; 16];
-    half.copy_from_slice(&digest[..16]);
-    u128::from_le_bytes(half)
+/// Two hashes of a path. Their seeds are drawn anew each time, so that nobody can choose two paths with the same.
+type Key = (u64, u64);
+
+#[derive(Default)]
+struct Keys(RandomState, RandomState);
+
+impl Keys {
+    fn of(&self, path: &[u8]) -> Key {
+        (self.0.hash_one(path), self.1.hash_one(path))
+    }
 }

@@ -148,3 +148,44 @@ fn a_submodule_that_is_no_repository_we_may_read_is_refused_and_names_its_path()
     site.mk(&site.path("repository"), &["--ref", "main"]).expect(0);
     site.mk(&site.path("repository"), &["--submodules"]).expect(2);
 }
+
+#[test]
+fn what_is_known_by_its_object_id_is_linked_without_being_decoded() {
+    let Some(site) = repository() else { return };
+    let from = site.path("repository");
+    let revision = git(&site, &["rev-parse", "v1"]);
+    let blob = git(&site, &["rev-parse", "v1:bin/app"]);
+    site.mk(&from, &["--ref", &revision, "--name", "a", "--link-unchanged"]).expect(0);
+    std::os::unix::fs::symlink("releases/a", site.path("root/current")).unwrap();
+    let mirrors = site.path("root/.cutover/mirrors").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let mirror = mirrors.into_iter().find(|path| path.extension().is_some_and(|end| end == "git")).unwrap();
+    // What is not there cannot be decoded.
+    std::fs::remove_file(mirror.join("objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    let run = site.mk(&from, &["--ref", &revision, "--name", "b", "--link-unchanged"]).expect(0);
+    assert_eq!(run.record["stages"][0]["linked_files"], 1);
+    let inode = |id: &str| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(site.path(&format!("root/releases/{id}/bin/app"))).unwrap().ino()
+    };
+    assert_eq!(inode("a"), inode("b"));
+    site.sha256sum("b");
+    site.mk(&from, &["--ref", &revision, "--name", "c"]).expect(1);
+}
+
+#[test]
+fn what_the_previous_release_no_longer_has_comes_from_git() {
+    let Some(site) = repository() else { return };
+    site.write("repository/text", "of the repository\n");
+    git(&site, &["add", "--all"]);
+    git(&site, &["commit", "--quiet", "--message=text"]);
+    let from = site.path("repository");
+    let step = "s=echo changed by a step > text";
+    site.mk(&from, &["--ref", "main", "--name", "a", "--link-unchanged", "--step", step]).expect(0);
+    std::os::unix::fs::symlink("releases/a", site.path("root/current")).unwrap();
+    std::fs::remove_file(site.path("root/releases/a/bin/app")).unwrap();
+    let run = site.mk(&from, &["--ref", "main", "--name", "b", "--link-unchanged"]).expect(0);
+    assert_eq!(run.record["stages"][0]["linked_files"], 0);
+    assert_eq!(std::fs::read_to_string(site.path("root/releases/b/text")).unwrap(), "of the repository\n");
+    assert_eq!(std::fs::read_to_string(site.path("root/releases/b/bin/app")).unwrap(), "one\n");
+    site.sha256sum("b");
+}

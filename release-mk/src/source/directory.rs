@@ -6,7 +6,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,11 +20,12 @@ use nix::unistd::linkat;
 use record::{Exit, Failure};
 use store::listing::Entry;
 
+use crate::children::{Buffer, Children};
 use crate::content::{Copier, Fault, Job, Sha};
 use crate::entries::{self, Entries};
 use crate::exclude::Exclude;
 use crate::links::{Copied, Links};
-use crate::metadata;
+use crate::metadata::{self, ExactModes};
 use crate::pool::{self, Pool};
 use crate::progress::Meter;
 use crate::shown::shown;
@@ -50,6 +50,13 @@ pub(crate) struct Copy<'a> {
     pub(crate) previous: Option<&'a Previous>,
     /// How far it is.
     pub(crate) meter: &'a Meter,
+}
+
+/// What a thread keeps from task to task.
+#[derive(Default)]
+struct Own {
+    copier: Copier,
+    names: Buffer,
 }
 
 enum Task {
@@ -78,6 +85,7 @@ struct Engine<'a> {
     reflink: AtomicBool,
     /// Directories their owner may not write in: they are closed when everything is in them.
     closed: Mutex<Vec<(PathBuf, u32, TimeSpec)>>,
+    modes: ExactModes,
     uid: u32,
     gid: u32,
 }
@@ -90,34 +98,34 @@ impl Copy<'_> {
             links: Links::default(),
             reflink: AtomicBool::new(true),
             closed: Mutex::default(),
+            modes: ExactModes::beneath(self.to),
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
         };
-        let work = |pool: &Pool<Task>, copier: &mut Copier, task| engine.work(pool, copier, task);
-        pool::run(vec![Task::Directory(PathBuf::new())], Copier::default, work, tick)?;
+        let work = |pool: &Pool<Task>, own: &mut Own, task| engine.work(pool, own, task);
+        pool::run(vec![Task::Directory(PathBuf::new())], Own::default, work, tick)?;
         engine.close_directories()
     }
 }
 
 impl Engine<'_> {
-    fn work(&self, pool: &Pool<Task>, copier: &mut Copier, task: Task) -> Result<()> {
+    fn work(&self, pool: &Pool<Task>, own: &mut Own, task: Task) -> Result<()> {
         match task {
-            Task::Directory(path) => self.directory(pool, copier, path),
-            Task::Files(pair, batch) => self.files(pool, copier, pair, batch),
+            Task::Directory(path) => self.directory(pool, own, path),
+            Task::Files(pair, batch) => self.files(pool, &mut own.copier, pair, batch),
         }
     }
 
-    fn directory(&self, pool: &Pool<Task>, copier: &mut Copier, path: PathBuf) -> Result<()> {
+    fn directory(&self, pool: &Pool<Task>, Own { copier, names }: &mut Own, path: PathBuf) -> Result<()> {
         let from = self.copy.from.open_beneath(&path).with_context(|| changed(&path))?;
         let to = self.copy.to.open_beneath(&path)?;
         let previous = self.copy.previous.and_then(|previous| previous.directory(&path));
         let stat = from.own_stat()?.0;
         let pair = Arc::new(Pair { path: Arc::new(path), from, to, previous, stat });
-        let mut listing = nix::dir::Dir::openat(&pair.from, ".", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-            .with_context(|| changed(&pair.path))?;
-        let mut names = listing.iter();
+        let here = Arc::clone(&pair);
+        let mut children = Children::of(&here.from, names);
         loop {
-            let (files, over) = self.read_names(pool, &pair, &mut names)?;
+            let (files, over) = self.read_names(pool, &pair, &mut children)?;
             for batch in batches(files) {
                 if pool.is_hungry() {
                     pool.push(Task::Files(Arc::clone(&pair), batch));
@@ -132,40 +140,31 @@ impl Engine<'_> {
                 break;
             }
         }
+        drop(here);
         self.let_go(pair)
     }
 
     /// Makes the subdirectories among the next names and gives back the rest.
-    fn read_names(&self, pool: &Pool<Task>, pair: &Pair, names: &mut nix::dir::Iter<'_>) -> Result<(Vec<Found>, bool)> {
+    fn read_names(&self, pool: &Pool<Task>, pair: &Pair, children: &mut Children<'_>) -> Result<(Vec<Found>, bool)> {
         let mut files = Vec::new();
         while files.len() < NAMES {
-            let Some(entry) = names.next() else { return Ok((files, true)) };
-            let entry = entry.with_context(|| format!("list {}", shown(pair.from.path())))?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            let name = OsStr::from_bytes(name);
+            let Some(child) = children.next()? else { return Ok((files, true)) };
+            let name = child.name();
             let path = pair.path.join(name);
-            if self.copy.exclude.matches(&path) {
+            if child.is_dots() || self.copy.exclude.matches(&path) {
                 continue;
             }
-            let kind = match entry.file_type() {
-                Some(nix::dir::Type::Directory) => Kind::Directory,
-                Some(nix::dir::Type::File) => Kind::File,
-                Some(nix::dir::Type::Symlink) => Kind::Symlink,
-                Some(_) => Kind::Other,
-                None => pair.from.stat(name)?.kind(),
-            };
-            match kind {
+            match child.kind {
                 Kind::Directory => {
                     mkdirat(&pair.to, name, Mode::S_IRWXU).map_err(|e| pair.to.error("make directory", name, e))?;
                     pool.push(Task::Directory(path));
                 }
                 Kind::Other => return Err(changed(&path).into()),
-                kind => {
-                    files.push(Found { name: name.to_os_string(), symlink: kind == Kind::Symlink, inode: entry.ino() })
-                }
+                kind => files.push(Found {
+                    name: name.to_os_string(),
+                    symlink: kind == Kind::Symlink,
+                    inode: child.inode(),
+                }),
             }
         }
         Ok((files, false))
@@ -259,8 +258,8 @@ impl Engine<'_> {
         mode: u32,
     ) -> Result<Sha> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let to = openat(&pair.to, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
-            .map_err(|e| pair.to.error("make file", name, e))?;
+        let (made_with, exact) = self.modes.for_new(mode);
+        let to = openat(&pair.to, name, flags, made_with).map_err(|e| pair.to.error("make file", name, e))?;
         let to = File::from(to);
         let size = Stat(*stat).size();
         let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
@@ -279,7 +278,9 @@ impl Engine<'_> {
         metadata::copy_attributes(from, &to, self.uid == 0)
             .and_then(|taken| if taken { Ok(()) } else { Err(Errno::EOPNOTSUPP) })
             .map_err(|e| pair.to.error("copy extended attributes of", name, e))?;
-        metadata::finish(&to, mode, &metadata::modified(stat)).map_err(|e| pair.to.error("set mode of", name, e))?;
+        let mtime = metadata::modified(stat);
+        let finished = if exact { metadata::set_time(&to, &mtime) } else { metadata::finish(&to, mode, &mtime) };
+        finished.map_err(|e| pair.to.error("set mode of", name, e))?;
         self.copy.meter.file(size);
         Ok(sha256)
     }

@@ -11,6 +11,7 @@ use super::archive::unpack::Target;
 use super::archive::{self, Format, Limits};
 use super::directory::Copy;
 use super::{Source, file};
+use crate::blobs::Blobs;
 use crate::content::Sha;
 use crate::entries::Entries;
 use crate::exclude::Exclude;
@@ -36,6 +37,8 @@ pub(crate) struct Fill<'a> {
     pub(crate) state: &'a Dir,
     /// Whether the digest of an archive is wanted: it costs as much as those of all its files.
     pub(crate) hashed: bool,
+    /// Whether digests of git's blobs are remembered, for the next `--link-unchanged`.
+    pub(crate) remembers: bool,
     /// The pipe the build belongs to.
     pub(crate) pipe: &'a Pipe,
 }
@@ -43,9 +46,13 @@ pub(crate) struct Fill<'a> {
 impl Fill<'_> {
     /// Writes the tree, not yet durable; says the digest of a source that is a single file or archive.
     pub(crate) fn run(&self, source: &Source, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
-        let Self { to, exclude, previous, limits, entries, meter, state, hashed, pipe } = *self;
+        let Self { to, exclude, previous, limits, entries, meter, state, hashed, remembers, pipe } = *self;
         let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let blobs = match source {
+            Source::Git(git) if remembers => Some(Blobs::read(state, &git.cache_name())),
+            _ => None,
+        };
         let target = Target {
             tree: to,
             exclude,
@@ -56,6 +63,7 @@ impl Fill<'_> {
             previous,
             timeless: matches!(source, Source::Git(_)),
             hashed,
+            blobs: blobs.as_ref(),
         };
         match source {
             Source::Directory { dir, .. } => {
@@ -78,7 +86,11 @@ impl Fill<'_> {
                     Format::Zip => archive::zip::read(file, &target, tick),
                 }
             }
-            Source::Git(git) => git.unpack(state, pipe, &target, tick).map(|()| None),
+            Source::Git(git) => {
+                git.unpack(state, pipe, &target, tick)?;
+                blobs.map_or(Ok(()), |blobs| blobs.write(state, &git.cache_name()))?;
+                Ok(None)
+            }
         }
     }
 }

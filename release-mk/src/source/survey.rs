@@ -1,23 +1,22 @@
 //! What a source directory holds, counted and checked before anything is written.
 
-use std::cell::RefCell;
-use std::os::fd::{AsFd, AsRawFd};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use dir::{Dir, Kind};
 use nix::fcntl::AtFlags;
+use nix::libc;
 use nix::unistd::{AccessFlags, faccessat};
 use record::{Exit, Failure};
-use walkdir::{DirEntry, WalkDir};
 
+use crate::children::{Buffer, Children};
 use crate::exclude::Exclude;
+use crate::pool::{self, Pool};
 use crate::shown::shown;
 
-/// The kernel takes paths of at most 4,095 bytes: deeper directories are opened by descriptor and walked from there.
-const LONGEST: usize = 3_000;
 /// So many refused entries are named; the rest is counted.
 const NAMED: usize = 5;
 
@@ -42,6 +41,14 @@ pub(crate) struct Survey {
     pub(crate) refused_count: u64,
 }
 
+/// One look at a source by several threads.
+struct Look<'a> {
+    source: &'a Dir,
+    exclude: &'a Exclude,
+    root: (u64, u64),
+    found: Mutex<Survey>,
+}
+
 impl Survey {
     /// Walks the whole source, reading names and metadata only. `root` is the identity of the root, which
     /// must not be part of its own source. `tick` is called now and then; an error of it ends the walk.
@@ -55,101 +62,45 @@ impl Survey {
         if source.own_stat()?.identity() == root {
             survey.refuse(Path::new("."), "is the root itself");
         }
-        let mut pending = vec![PathBuf::new()];
-        while let Some(top) = pending.pop() {
-            let dir = source.open_beneath(&top)?;
-            survey.walk(&dir, &top, exclude, root, &mut pending, tick)?;
-        }
-        survey.answer(source)
+        let look = Look { source, exclude, root, found: Mutex::new(survey) };
+        let work = |pool: &Pool<PathBuf>, buffer: &mut Buffer, path: PathBuf| look.directory(pool, buffer, &path);
+        pool::run(vec![PathBuf::new()], Buffer::default, work, tick)?;
+        look.found.into_inner().unwrap_or_else(PoisonError::into_inner).answer(source)
     }
 
-    fn walk(
-        &mut self,
-        dir: &Dir,
-        top: &Path,
-        exclude: &Exclude,
-        root: (u64, u64),
-        pending: &mut Vec<PathBuf>,
-        tick: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<()> {
-        // Through the descriptor, so that the depth of `top` does not count against the longest path.
-        let base = PathBuf::from(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd()));
-        let too_long = RefCell::new(pending);
-        let below = |entry: &DirEntry| top.join(entry.path().strip_prefix(&base).unwrap_or_else(|_| Path::new("")));
-        let entries = WalkDir::new(&base).min_depth(1).into_iter().filter_entry(|entry| {
-            if entry.depth() == 0 {
-                return true;
-            }
-            let path = below(entry);
-            if exclude.matches(&path) {
-                return false;
-            }
-            if entry.file_type().is_dir() && entry.path().as_os_str().len() > LONGEST {
-                too_long.borrow_mut().push(path);
-                return false;
-            }
-            true
-        });
-        for (count, entry) in entries.enumerate() {
-            if count % 512 == 0 {
-                tick()?;
-            }
-            match entry {
-                Ok(entry) => self.count(dir, &entry, &base, &below(&entry), root),
-                Err(error) => {
-                    let path = error.path().and_then(|path| path.strip_prefix(&base).ok()).unwrap_or(Path::new("."));
-                    self.refuse(&top.join(path), "cannot be read");
-                }
-            }
-        }
-        let found = too_long.into_inner();
-        self.directories += found.len() as u64;
-        Ok(())
-    }
-
-    fn count(&mut self, dir: &Dir, entry: &DirEntry, base: &Path, path: &Path, root: (u64, u64)) {
-        let relative = entry.path().strip_prefix(base).unwrap_or(path);
-        // Over the descriptor: the way through /proc would be walked for every file.
-        let Ok(stat) = dir.stat(relative) else {
+    fn count(&mut self, dir: &Dir, name: &OsStr, path: &Path) {
+        let Ok(stat) = dir.stat(name) else {
             self.refuse(path, "vanished while it was looked at");
             return;
         };
         match stat.kind() {
-            Kind::Directory => {
-                self.directories += 1;
-                self.disk_bytes += 4096;
-                if stat.identity() == root {
-                    self.refuse(path, "is the root itself");
-                }
-            }
             Kind::File => {
                 self.files += 1;
                 self.bytes += stat.size();
                 let blocks = u64::try_from(stat.0.st_blocks).unwrap_or(0) * 512;
                 self.disk_bytes += if blocks < stat.size() { blocks } else { stat.size().next_multiple_of(4096) };
                 // Only what others may not read can be closed to us.
-                if stat.mode() & 0o004 == 0 && faccessat(dir, relative, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err()
-                {
+                if stat.mode() & 0o004 == 0 && faccessat(dir, name, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err() {
                     self.refuse(path, "may not be read");
                 }
             }
             Kind::Symlink => {
                 self.symlinks += 1;
-                let Ok(target) = dir.read_link(relative) else {
+                let Ok(target) = dir.read_link(name) else {
                     self.refuse(path, "cannot be read");
                     return;
                 };
                 let target = Path::new(&target);
-                if target.is_relative() && leaves(path, target) && self.leaving.len() < NAMED {
-                    self.leaving.push(path.to_path_buf());
+                if target.is_relative() && leaves(path, target) {
+                    keep_first(&mut self.leaving, path.to_path_buf());
                 }
             }
+            Kind::Directory => self.refuse(path, "vanished while it was looked at"),
             Kind::Other => {
-                let kind = entry.file_type();
-                let what = match () {
-                    () if kind.is_socket() => "is a socket",
-                    () if kind.is_fifo() => "is a FIFO",
-                    () => "is a device",
+                let what = match stat.0.st_mode & libc::S_IFMT {
+                    libc::S_IFSOCK => "is a socket",
+                    libc::S_IFIFO => "is a FIFO",
+                    _ => "is a device",
                 };
                 self.refuse(path, what);
             }
@@ -158,9 +109,18 @@ impl Survey {
 
     fn refuse(&mut self, path: &Path, why: &'static str) {
         self.refused_count += 1;
-        if self.refused.len() < NAMED {
-            self.refused.push((path.to_path_buf(), why));
-        }
+        keep_first(&mut self.refused, (path.to_path_buf(), why));
+    }
+
+    fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.directories += other.directories;
+        self.symlinks += other.symlinks;
+        self.bytes += other.bytes;
+        self.disk_bytes += other.disk_bytes;
+        other.leaving.into_iter().for_each(|path| keep_first(&mut self.leaving, path));
+        other.refused.into_iter().for_each(|refused| keep_first(&mut self.refused, refused));
+        self.refused_count += other.refused_count;
     }
 
     fn answer(self, source: &Dir) -> Result<Self> {
@@ -180,6 +140,54 @@ impl Survey {
         };
         Err(failure.hint(hint).detail(all.join("; ")).into())
     }
+}
+
+impl Look<'_> {
+    fn directory(&self, pool: &Pool<PathBuf>, buffer: &mut Buffer, path: &Path) -> Result<()> {
+        let mut here = Survey::default();
+        if let Err(error) = self.count(pool, buffer, path, &mut here) {
+            // The source is told to be unreadable here, not the walk to have failed.
+            if path.as_os_str().is_empty() {
+                return Err(error.into());
+            }
+            here.refuse(path, "cannot be read");
+        }
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).add(here);
+        Ok(())
+    }
+
+    fn count(&self, pool: &Pool<PathBuf>, buffer: &mut Buffer, path: &Path, here: &mut Survey) -> dir::Result<()> {
+        let dir = self.source.open_beneath(path)?;
+        if !path.as_os_str().is_empty() {
+            here.directories += 1;
+            here.disk_bytes += 4096;
+            if dir.own_stat()?.identity() == self.root {
+                here.refuse(path, "is the root itself");
+            }
+        }
+        let mut children = Children::of(&dir, buffer);
+        while let Some(child) = children.next()? {
+            let below = path.join(child.name());
+            if child.is_dots() || self.exclude.matches(&below) {
+                continue;
+            }
+            if pool.is_stopped() {
+                break;
+            }
+            match child.kind {
+                Kind::Directory => pool.push(below),
+                _ => here.count(&dir, child.name(), &below),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the first few in order, whichever thread meets them first.
+fn keep_first<T: Ord>(named: &mut Vec<T>, one: T) {
+    let at = named.partition_point(|other| *other < one);
+    named.insert(at, one);
+    named.truncate(NAMED);
 }
 
 /// Whether the relative `target` of the symlink at `path` climbs above the top. Only the text counts: nothing is resolved.

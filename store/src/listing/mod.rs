@@ -61,11 +61,18 @@ const HEAD: &[u8] = b"#cutover.tree/1\n";
 
 /// The order of entries: as a walk meets them, so `a/b` comes before `a-b`.
 pub fn order(one: &[u8], other: &[u8]) -> Ordering {
-    one.split(|&b| b == b'/').cmp(other.split(|&b| b == b'/'))
+    // A slash sorts before every other byte, so nothing has to be split.
+    let differ = one.iter().zip(other).find(|(a, b)| a != b);
+    let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
+    differ.map_or_else(|| one.len().cmp(&other.len()), |(a, b)| rank(*a).cmp(&rank(*b)))
 }
 
 /// Two lowercase digits per byte.
 pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| hex_digits(*byte)).map(char::from).collect()
+}
+
+fn hex_digits(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }

@@ -50,6 +50,15 @@ fn what() -> impl Strategy<Value = What> {
 
 proptest! {
     #[test]
+    fn the_order_is_that_of_the_names_along_the_path(
+        one in proptest::collection::vec(prop_oneof![Just(b'/'), Just(b'.'), Just(b'a'), 1u8..], 1..8),
+        other in proptest::collection::vec(prop_oneof![Just(b'/'), Just(b'.'), Just(b'a'), 1u8..], 1..8),
+    ) {
+        let names = |path: &[u8]| path.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect::<Vec<_>>();
+        prop_assert_eq!(order(&one, &other), names(&one).cmp(&names(&other)));
+    }
+
+    #[test]
     fn what_is_written_is_read_back(
         entries in proptest::collection::btree_map(
             proptest::collection::vec(prop_oneof![1u8..47, 48u8.., Just(b'\\'), Just(b'\n'), Just(b' '), Just(b'-')], 1..12), what(), 0..12),

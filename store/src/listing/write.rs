@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::{Entry, HEAD, What, hex, order};
+use super::{Entry, HEAD, What, hex, hex_digits, order};
 
 /// What a listing adds up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,44 +67,75 @@ impl<W: Write> Writer<W> {
 }
 
 fn write_entry(line: &mut Vec<u8>, entry: &Entry) {
-    let path = escape(&entry.path);
     match &entry.what {
         What::Directory { mode } => {
-            line.extend_from_slice(format!("#d {mode:04o} ").as_bytes());
-            line.extend_from_slice(&path);
+            line.extend_from_slice(b"#d ");
+            push_mode(line, *mode);
+            push_escaped(line, &entry.path, b"");
         }
         What::File { mode, size, sha256 } => {
-            line.extend_from_slice(format!("#f {mode:04o} {size}\n").as_bytes());
-            if path.len() != entry.path.len() {
+            line.extend_from_slice(b"#f ");
+            push_mode(line, *mode);
+            push_decimal(line, *size);
+            line.push(b'\n');
+            if entry.path.iter().any(|byte| escaped(*byte).is_some()) {
                 line.push(b'\\');
             }
-            line.extend_from_slice(hex(sha256).as_bytes());
+            line.extend(sha256.iter().flat_map(|byte| hex_digits(*byte)));
             // sha256sum takes a lone "-" for its own standard input.
-            line.extend_from_slice(if path == b"-" { b"  ./" } else { b"  " });
-            line.extend_from_slice(&path);
+            line.extend_from_slice(if entry.path == b"-" { b"  ./" } else { b"  " });
+            push_escaped(line, &entry.path, b"");
         }
         What::Symlink { target } => {
             line.extend_from_slice(b"#l ");
             // A blank in the path could be taken for the arrow, so here it is escaped too.
-            line.extend_from_slice(
-                &path.iter().flat_map(|&b| if b == b' ' { b"\\s".to_vec() } else { vec![b] }).collect::<Vec<_>>(),
-            );
+            push_escaped(line, &entry.path, b" ");
             line.extend_from_slice(b" -> ");
-            line.extend_from_slice(&escape(target));
+            push_escaped(line, target, b"");
         }
     }
     line.push(b'\n');
 }
 
-fn escape(text: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(text.len());
-    for &byte in text {
-        match byte {
-            b'\\' => escaped.extend_from_slice(b"\\\\"),
-            b'\n' => escaped.extend_from_slice(b"\\n"),
-            b'\r' => escaped.extend_from_slice(b"\\r"),
-            byte => escaped.push(byte),
+/// At least four octal digits and a blank.
+fn push_mode(line: &mut Vec<u8>, mode: u32) {
+    // Modes have twelve bits.
+    line.extend([9, 6, 3, 0].map(|shift| b'0' + u8::try_from(mode >> shift & 7).unwrap_or(0)));
+    line.push(b' ');
+}
+
+fn push_decimal(line: &mut Vec<u8>, number: u64) {
+    let start = line.len();
+    let mut rest = number;
+    loop {
+        line.push(b'0' + u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+        if rest == 0 {
+            break;
         }
     }
-    escaped
+    line[start..].reverse();
+}
+
+fn push_escaped(line: &mut Vec<u8>, text: &[u8], also: &[u8]) {
+    if !text.iter().any(|byte| escaped(*byte).is_some() || also.contains(byte)) {
+        return line.extend_from_slice(text);
+    }
+    for &byte in text {
+        match escaped(byte) {
+            Some(letter) => line.extend([b'\\', letter]),
+            None if also.contains(&byte) => line.extend([b'\\', b's']),
+            None => line.push(byte),
+        }
+    }
+}
+
+/// The letter that stands for a byte which would end the line, or which begins an escape.
+fn escaped(byte: u8) -> Option<u8> {
+    match byte {
+        b'\\' => Some(b'\\'),
+        b'\n' => Some(b'n'),
+        b'\r' => Some(b'r'),
+        _ => None,
+    }
 }

@@ -46,6 +46,7 @@ fn one(entry: &mut ::tar::Entry<'_, Stream<'_>>, unpack: &mut Unpack<'_>) -> Res
     let header = Header {
         mode: stored.mode().unwrap_or(0o644),
         mtime: stored.mtime().ok().and_then(|mtime| i64::try_from(mtime).ok()).unwrap_or(i64::MAX),
+        blob: None,
     };
     match kind {
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse if name.ends_with(b"/") => {

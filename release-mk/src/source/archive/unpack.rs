@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
@@ -18,12 +18,13 @@ use nix::sys::time::TimeSpec;
 use sha2::{Digest, Sha256};
 
 use super::complete::finish;
-use super::write::{Pending, conflict, create, write_batches};
-use super::{Limits, names, refuse};
+use super::write::{Batch, Pending, conflict, create, write_batches};
+use super::{Limits, names, refuse, write};
+use crate::blobs::{Blob, Blobs};
 use crate::content::Sha;
 use crate::entries::{self, Entries};
 use crate::exclude::Exclude;
-use crate::metadata;
+use crate::metadata::ExactModes;
 use crate::progress::Meter;
 use crate::shown::shown;
 use crate::unchanged::Previous;
@@ -33,7 +34,9 @@ const SMALL: u64 = 256 * 1024;
 /// A batch for a writer: so many bytes or files.
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCH_FILES: usize = 64;
-/// Batches that wait: at most 4 MiB.
+/// A batch that lacks one byte may get the largest small file, and one byte more tells that it has ended.
+const BUFFER: usize = BATCH_BYTES + SMALL as usize + 1;
+/// Batches that wait, with their buffers of half a MiB.
 const IN_FLIGHT: usize = 8;
 const WRITERS: usize = 2;
 
@@ -57,6 +60,8 @@ pub(crate) struct Target<'a> {
     pub(crate) timeless: bool,
     /// Whether the archive's own digest is wanted.
     pub(crate) hashed: bool,
+    /// Where the digests of git's blobs are remembered.
+    pub(crate) blobs: Option<&'a Blobs>,
 }
 
 impl Target<'_> {
@@ -69,6 +74,19 @@ impl Target<'_> {
         }
         linked
     }
+
+    /// Digest and size of a blob that the previous release has under this path, as far as both are remembered.
+    pub(crate) fn known(&self, path: &[u8], blob: &Blob) -> Option<(Sha, u64)> {
+        let (sha256, size) = self.blobs?.get(blob)?;
+        self.previous?.had(path, &sha256).then_some((sha256, size))
+    }
+
+    /// Remembers what a file's blob has for content.
+    pub(super) fn remember(&self, blob: Option<Blob>, sha256: Sha, size: u64) {
+        if let (Some(blobs), Some(blob)) = (self.blobs, blob) {
+            blobs.put(blob, sha256, size);
+        }
+    }
 }
 
 /// What a header says of an entry besides its name.
@@ -78,6 +96,16 @@ pub(crate) struct Header {
     pub(crate) mode: u32,
     /// The modification time as it was stored, in seconds since 1970.
     pub(crate) mtime: i64,
+    /// What git calls the content.
+    pub(crate) blob: Option<Blob>,
+}
+
+/// A file that is accepted.
+struct Admitted {
+    parent: Arc<Dir>,
+    path: PathBuf,
+    mode: u32,
+    mtime: TimeSpec,
 }
 
 /// An archive that is being unpacked.
@@ -86,9 +114,10 @@ pub(crate) struct Unpack<'a> {
     directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
     symlinks: BTreeMap<PathBuf, OsString>,
     hard_links: Vec<(PathBuf, PathBuf)>,
-    batch: Vec<Pending>,
-    batch_bytes: usize,
-    to_writers: SyncSender<Vec<Pending>>,
+    batch: Batch,
+    to_writers: SyncSender<Batch>,
+    used: Receiver<Vec<u8>>,
+    modes: &'a ExactModes,
     parent: Option<(PathBuf, Arc<Dir>)>,
     seen: u64,
     bytes: u64,
@@ -98,16 +127,20 @@ pub(crate) struct Unpack<'a> {
 pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) -> Result<()>) -> Result<()> {
     let (to_writers, batches) = sync_channel(IN_FLIGHT);
     let batches = Mutex::new(batches);
+    let (give_back, used) = sync_channel(IN_FLIGHT);
+    let modes = ExactModes::beneath(target.tree);
     std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(|| write_batches(&batches, target))).collect();
+        let writers: Vec<_> =
+            (0..WRITERS).map(|_| scope.spawn(|| write_batches(&batches, &give_back, target, &modes))).collect();
         let mut unpack = Unpack {
             target,
             directories: HashMap::new(),
             symlinks: BTreeMap::new(),
             hard_links: Vec::new(),
-            batch: Vec::new(),
-            batch_bytes: 0,
+            batch: Batch::default(),
             to_writers,
+            used,
+            modes: &modes,
             parent: None,
             seen: 0,
             bytes: 0,
@@ -128,6 +161,13 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
         }
         finish(target, &symlinks, &hard_links, directories)
     })
+}
+
+impl<'a> Unpack<'a> {
+    /// Where it goes.
+    pub(crate) fn target(&self) -> &'a Target<'a> {
+        self.target
+    }
 }
 
 impl Unpack<'_> {
@@ -164,6 +204,44 @@ impl Unpack<'_> {
 
     /// A regular file of `size` bytes, which `content` must hold exactly.
     pub(crate) fn file(&mut self, name: &[u8], header: Header, size: u64, content: &mut dyn Read) -> Result<()> {
+        let Some(Admitted { parent, path, mode, mtime }) = self.admit(name, header, size)? else { return Ok(()) };
+        let blob = header.blob;
+        if size > SMALL {
+            return self.large_file(Admitted { parent, path, mode, mtime }, blob, size, content);
+        }
+        let Batch { bytes, filled, files } = &mut self.batch;
+        // Zeroed once for each buffer, not for each file.
+        bytes.resize(BUFFER, 0);
+        let start = *filled;
+        let end = start + usize::try_from(size).unwrap_or(BUFFER);
+        // One byte more than there should be, so that its end is seen.
+        if read_full(content, &mut bytes[start..=end])? != end - start {
+            bail!(damaged(&path));
+        }
+        *filled = end;
+        files.push(Pending { parent, path, mode, mtime, content: start..end, blob });
+        if files.len() >= BATCH_FILES || end >= BATCH_BYTES {
+            self.hand_over()?;
+        }
+        Ok(())
+    }
+
+    /// A regular file whose content is known without being read: linked to the previous release's, which has the same.
+    /// False when that is not possible; the file is then still to come.
+    pub(crate) fn known_file(&mut self, name: &[u8], header: Header, sha256: Sha, size: u64) -> Result<bool> {
+        let before = (self.seen, self.bytes);
+        let Some(Admitted { parent, path, mode, mtime }) = self.admit(name, header, size)? else { return Ok(true) };
+        if !self.target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
+            (self.seen, self.bytes) = before;
+            return Ok(false);
+        }
+        self.target.remember(header.blob, sha256, size);
+        self.target.entries.add(vec![entries::file(&path, mode, size, sha256)])?;
+        Ok(true)
+    }
+
+    /// Where a file goes and what it gets, if it is accepted; `None` if it stays behind.
+    fn admit(&mut self, name: &[u8], header: Header, size: u64) -> Result<Option<Admitted>> {
         if header.mode & 0o6000 != 0 {
             let shown = String::from_utf8_lossy(name).escape_debug().to_string();
             bail!(refuse(
@@ -171,7 +249,7 @@ impl Unpack<'_> {
                 format!("the archive is refused: '{shown}' is set-user-id or set-group-id")
             ));
         }
-        let Some(path) = self.accept(name)? else { return Ok(()) };
+        let Some(path) = self.accept(name)? else { return Ok(None) };
         if path.as_os_str().is_empty() {
             bail!(refuse("archive.path", "the archive is refused: its top is a file"));
         }
@@ -187,34 +265,14 @@ impl Unpack<'_> {
             );
         }
         let parent = self.parent_of(&path)?;
-        let mode = (header.mode & 0o755) | 0o600;
-        let mtime = self.time(header);
-        if size > SMALL {
-            return self.large_file(&parent, path, mode, mtime, size, content);
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        content.take(size + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 != size {
-            bail!(damaged(&path));
-        }
-        self.batch_bytes += bytes.len();
-        self.batch.push(Pending { parent, path, mode, mtime, content: bytes });
-        if self.batch.len() >= BATCH_FILES || self.batch_bytes >= BATCH_BYTES {
-            self.hand_over()?;
-        }
-        Ok(())
+        let (mode, mtime) = ((header.mode & 0o755) | 0o600, self.time(header));
+        Ok(Some(Admitted { parent, path, mode, mtime }))
     }
 
-    fn large_file(
-        &self,
-        parent: &Dir,
-        path: PathBuf,
-        mode: u32,
-        mtime: TimeSpec,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> Result<()> {
-        let mut file = create(parent, &path)?;
+    fn large_file(&self, file: Admitted, blob: Option<Blob>, size: u64, content: &mut dyn Read) -> Result<()> {
+        let Admitted { parent, path, mode, mtime } = file;
+        let parent = &*parent;
+        let (mut file, exact) = create(parent, &path, mode, self.modes)?;
         let mut sha = Sha256::new();
         let mut buffer = vec![0; 128 * 1024];
         let mut done = 0;
@@ -234,6 +292,7 @@ impl Unpack<'_> {
             bail!(damaged(&path));
         }
         let sha256: Sha = sha.finalize().into();
+        self.target.remember(blob, sha256, size);
         if self.target.previous.is_some() {
             // Only now it is known to be the same; the copy makes room for the link.
             let name = path.file_name().unwrap_or_default();
@@ -245,7 +304,7 @@ impl Unpack<'_> {
             }
             parent.rename_new(&aside, parent, name)?;
         }
-        metadata::finish(&file, mode, &mtime).with_context(|| format!("set mode of {}", shown(&path)))?;
+        write::finish(&file, exact, mode, &mtime, &path)?;
         self.target.meter.file(size);
         self.target.entries.add(vec![entries::file(&path, mode, size, sha256)])
     }
@@ -269,8 +328,9 @@ impl Unpack<'_> {
     }
 
     fn hand_over(&mut self) -> Result<()> {
-        self.batch_bytes = 0;
-        let batch = std::mem::take(&mut self.batch);
+        let bytes = self.used.try_recv().unwrap_or_default();
+        let empty = Batch { bytes, filled: 0, files: Vec::with_capacity(BATCH_FILES) };
+        let batch = std::mem::replace(&mut self.batch, empty);
         self.to_writers.send(batch).ok().context("the writers are gone")
     }
 
@@ -309,6 +369,19 @@ impl Unpack<'_> {
     fn time(&self, header: Header) -> TimeSpec {
         TimeSpec::new(header.mtime.clamp(0, self.target.now), 0)
     }
+}
+
+fn read_full(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut got = 0;
+    while got < buffer.len() {
+        match content.read(&mut buffer[got..]) {
+            Ok(0) => break,
+            Ok(count) => got += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
 }
 
 fn damaged(path: &Path) -> record::Failure {

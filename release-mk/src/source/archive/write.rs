@@ -2,24 +2,38 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use sha2::{Digest, Sha256};
 use store::listing::Entry;
 
 use super::refuse;
 use super::unpack::Target;
+use crate::blobs::Blob;
 use crate::content::Sha;
+use crate::metadata::ExactModes;
 use crate::shown::shown;
 use crate::{entries, metadata};
+
+/// Small files that wait to be written. Their bytes are in one piece, which is used again: handing thousands of small
+/// buffers from thread to thread costs more than filling them.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// What is in the files, one behind the other, and room for more.
+    pub(super) bytes: Vec<u8>,
+    /// How much of it is taken.
+    pub(super) filled: usize,
+    /// The files in this order.
+    pub(super) files: Vec<Pending>,
+}
 
 /// A small file, read and waiting to be written.
 pub(super) struct Pending {
@@ -31,38 +45,58 @@ pub(super) struct Pending {
     pub(super) mode: u32,
     /// The time it gets.
     pub(super) mtime: TimeSpec,
-    /// Its bytes.
-    pub(super) content: Vec<u8>,
+    /// Where its bytes are in the batch.
+    pub(super) content: Range<usize>,
+    /// What git calls them.
+    pub(super) blob: Option<Blob>,
 }
 
-/// Writes batch after batch until there are no more senders.
-pub(super) fn write_batches(batches: &Mutex<Receiver<Vec<Pending>>>, target: &Target<'_>) -> Result<()> {
+/// Writes batch after batch until there are no more senders, and gives the buffers back.
+pub(super) fn write_batches(
+    batches: &Mutex<Receiver<Batch>>,
+    used: &SyncSender<Vec<u8>>,
+    target: &Target<'_>,
+    modes: &ExactModes,
+) -> Result<()> {
     loop {
         let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(batch) = batch else { return Ok(()) };
-        let written: Result<Vec<Entry>> = batch.into_iter().map(|pending| write_one(pending, target)).collect();
+        let Ok(Batch { bytes, files, .. }) = batch else { return Ok(()) };
+        let written: Result<Vec<Entry>> =
+            files.into_iter().map(|pending| write_one(pending, &bytes, target, modes)).collect();
         target.entries.add(written?)?;
+        // A full channel only means that there are buffers enough.
+        let _ = used.try_send(bytes);
     }
 }
 
-fn write_one(Pending { parent, path, mode, mtime, content }: Pending, target: &Target<'_>) -> Result<Entry> {
-    let (size, sha256): (u64, Sha) = (content.len() as u64, Sha256::digest(&content).into());
+fn write_one(pending: Pending, bytes: &[u8], target: &Target<'_>, modes: &ExactModes) -> Result<Entry> {
+    let Pending { parent, path, mode, mtime, content, blob } = pending;
+    let content = &bytes[content];
+    let (size, sha256): (u64, Sha) = (content.len() as u64, Sha256::digest(content).into());
+    target.remember(blob, sha256, size);
     if target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
         return Ok(entries::file(&path, mode, size, sha256));
     }
-    let mut file = create(&parent, &path)?;
-    file.write_all(&content).with_context(|| format!("write {}", shown(&path)))?;
-    metadata::finish(&file, mode, &mtime).with_context(|| format!("set mode of {}", shown(&path)))?;
+    let (mut file, exact) = create(&parent, &path, mode, modes)?;
+    file.write_all(content).with_context(|| format!("write {}", shown(&path)))?;
+    finish(&file, exact, mode, &mtime, &path)?;
     target.meter.file(size);
     Ok(entries::file(&path, mode, size, sha256))
 }
 
-/// Makes a file that must not be there yet.
-pub(super) fn create(parent: &Dir, path: &Path) -> Result<File> {
+/// Gives a written file its time, and its mode unless it was made with it.
+pub(super) fn finish(file: &File, exact: bool, mode: u32, mtime: &TimeSpec, path: &Path) -> Result<()> {
+    let finished = if exact { metadata::set_time(file, mtime) } else { metadata::finish(file, mode, mtime) };
+    finished.with_context(|| format!("set mode of {}", shown(path)))
+}
+
+/// Makes a file that must not be there yet; also says whether it has its mode already.
+pub(super) fn create(parent: &Dir, path: &Path, mode: u32, modes: &ExactModes) -> Result<(File, bool)> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let name = path.file_name().unwrap_or_default();
-    openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        .map(File::from)
+    let (made_with, exact) = modes.for_new(mode);
+    openat(parent, name, flags, made_with)
+        .map(|fd| (File::from(fd), exact))
         .map_err(|errno| conflict(path, parent.error("make file", name, errno)))
 }
 

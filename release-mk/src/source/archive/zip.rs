@@ -59,7 +59,8 @@ fn parse(from: File, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<(
         }
         let stored = entry.unix_mode();
         let is_directory = name.ends_with(b"/");
-        let header = Header { mode: stored.unwrap_or(if is_directory { 0o755 } else { 0o644 }), mtime: mtime(&entry) };
+        let mode = stored.unwrap_or(if is_directory { 0o755 } else { 0o644 });
+        let header = Header { mode, mtime: mtime(&entry), blob: None };
         let size = entry.size();
         match stored.map_or(0, |mode| mode & KIND) {
             SYMLINK => {

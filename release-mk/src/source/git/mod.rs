@@ -6,6 +6,7 @@
 pub(crate) mod mirror;
 mod objects;
 mod reference;
+mod running;
 mod submodules;
 
 use std::path::Path;
@@ -14,6 +15,8 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use dir::Dir;
 use record::{Exit, Failure, Pipe};
+use sha2::{Digest, Sha256};
+use store::listing::hex;
 
 use super::archive::unpack::Target;
 pub(crate) use mirror::Commit;
@@ -74,6 +77,11 @@ impl Git {
             parts.extend(submodules::fetch(&self.address, commit, state, pipe)?);
         }
         objects::unpack(&parts, target, tick)
+    }
+
+    /// The name of what is remembered of this repository.
+    pub(crate) fn cache_name(&self) -> String {
+        format!("git-{}", &hex(&Sha256::digest(&self.address))[..32])
     }
 
     /// What the record says: never the user information of a URL.
