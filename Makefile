@@ -9,7 +9,7 @@ DESTDIR ?=
 export bindir datadir mandir docdir unitdir bashdir zshdir fishdir
 
 .DEFAULT_GOAL := help
-.PHONY: help build release install uninstall installcheck package package-test fleet-test test faults faults-long fuzz check recipes docs-test book demo setup clean
+.PHONY: help build release install uninstall installcheck package package-test fleet-test bench bench-quick test faults faults-long fuzz check recipes docs-test book demo setup clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,12 @@ docs-test: ## run every command that the documents show, follow every link
 
 book: ## the documents as a book in docs/book, if mdbook is installed
 	mdbook build docs
+
+bench: ## measure beside the peers, write docs/performance.md; GROUPS=building,git renews these alone
+	@scripts/bench $(if $(GROUPS),--only $(GROUPS))
+
+bench-quick: ## the same on small corpora, in two minutes; writes nothing
+	@scripts/bench --quick
 
 demo: ## deploy a real service for real; FROM=DIR deploys your own directory
 	@FROM='$(FROM)' scripts/demo

@@ -1,0 +1,55 @@
+//! Where it is measured: a journaled ext4 on a loop device, made for the run.
+//!
+//! The disk of the machine may be without a journal, where a sync of a directory costs a quarter, or nearly full.
+
+#![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "makes and clears a file system")]
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::measure::prepare;
+
+/// A folder on the file system that was made for it; unmounted when dropped.
+pub(crate) struct Place {
+    /// The folder.
+    pub(crate) path: PathBuf,
+    image: Option<PathBuf>,
+    /// What the page says of it.
+    pub(crate) kind: &'static str,
+}
+
+impl Place {
+    /// Makes the file system below `target/bench`, or takes a plain folder there where that is not allowed, and says so.
+    pub(crate) fn make(repository: &Path) -> Result<Self> {
+        let path = repository.join("target/bench/disk");
+        let image = repository.join("target/bench/disk.img");
+        std::fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+        let (from, to) = (image.display(), path.display());
+        // What a killed run left.
+        let _ = prepare(repository, &format!("umount '{to}' 2>/dev/null; rm -f '{from}'"));
+        let made = prepare(
+            repository,
+            &format!("truncate -s 24G '{from}' && mkfs.ext4 -q -F '{from}' && mount -o loop '{from}' '{to}'"),
+        );
+        match made {
+            Ok(()) => Ok(Self { path, image: Some(image), kind: "ext4 with a journal on a loop device" }),
+            Err(error) => {
+                eprintln!("bench: SKIPPED the loop file system, measured on the disk's own: {error:#}");
+                let _ = std::fs::remove_file(&image);
+                Ok(Self { path, image: None, kind: "the file system of the working copy (no loop device)" })
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let path = self.path.display();
+        // What cannot be cleared away now is cleared by the next run.
+        let _ = match &self.image {
+            Some(image) => prepare(Path::new("/"), &format!("umount '{path}' && rm -f '{}'", image.display())),
+            None => prepare(Path::new("/"), &format!("rm -rf '{path}'")),
+        };
+    }
+}

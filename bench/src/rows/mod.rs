@@ -1,0 +1,48 @@
+//! The groups of rows, in the order of the page.
+
+mod archives;
+mod asking;
+mod building;
+mod collecting;
+mod git;
+mod growth;
+mod starting;
+mod switching;
+
+use anyhow::Result;
+
+use crate::measure::said;
+use crate::row::{Group, Measured, Row, Setting};
+
+/// Every group.
+pub(crate) fn groups() -> Vec<Group> {
+    vec![
+        building::GROUP,
+        archives::GROUP,
+        git::GROUP,
+        collecting::GROUP,
+        switching::GROUP,
+        asking::GROUP,
+        starting::GROUP,
+        growth::GROUP,
+    ]
+}
+
+/// Measures each row in so many pairs; rows whose peer is not installed are skipped, and the page says so.
+fn measured(setting: &Setting<'_>, rows: &[Row], rounds: usize, mut skipped: Vec<String>) -> Result<Measured> {
+    let rounds = if setting.quick { 3 } else { rounds };
+    let mut figures = Vec::new();
+    for row in rows {
+        let needed = ["rsync", "zstd", "curl", "jq", "git", "supervisorctl"];
+        let missing =
+            needed.iter().find(|peer| row.against.contains(**peer) && said(&format!("command -v {peer}")).is_none());
+        match missing {
+            Some(peer) => skipped.push(format!("{}: {peer} is not installed", row.work)),
+            None => figures.push(row.measure(setting, rounds)?),
+        }
+    }
+    Ok(Measured { rows: figures, skipped, machine: setting.machine.clone() })
+}
+
+/// What begins most of our commands.
+const MK: &str = "{bin}/release-mk --quiet --root {new}/root --from";
