@@ -35,6 +35,7 @@ mod no_gate_is_left_behind;
 mod no_request_is_lost;
 mod no_root_by_mistake;
 mod no_secret_is_told;
+mod one_program;
 mod overtaken_holds;
 mod planning;
 mod planted_bugs;
