@@ -44,7 +44,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
         return fill(pipe, &root, &plan, asked);
     }
     pipe.take_deploy_lock()?;
-    refuse_while_held(pipe, asked)?;
+    let overtakes = refuse_while_held(pipe, asked)?;
     let plan = {
         let lock = root.lock(pipe.wait(), "release-switch")?;
         let plan = decide(pipe, &root, &lock.history(), &link, asked)?;
@@ -66,6 +66,9 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
                 pipe.changed();
             }
             replaced?;
+        } else if overtakes {
+            // Nothing to switch, and all the same nobody is to promote what was held.
+            pipe.progress()?;
         }
         plan
     };
@@ -103,12 +106,12 @@ fn refuse_without_target(pipe: &Pipe, asked: &Switch) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 75 while another pipe waits for its promotion, unless it is overtaken on purpose. Under the deploy lock.
-fn refuse_while_held(pipe: &mut Pipe, asked: &Switch) -> anyhow::Result<()> {
+/// 75 while another pipe waits for its promotion, unless it is overtaken on purpose; whether it is. Under the deploy lock.
+fn refuse_while_held(pipe: &mut Pipe, asked: &Switch) -> anyhow::Result<bool> {
     let path = pipe.root_path()?;
     let root = RootDir::open(&path, pipe.options().allow_network_fs)?;
     let Some(run) = RunFile::of(&root)?.read()?.filter(|run| run.held && run.pipe != pipe.record().pipe) else {
-        return Ok(());
+        return Ok(false);
     };
     let since = run.stages.last().map_or("an unknown time", |stage| stage.started_at.as_str());
     let of = run.release.as_ref().map_or_else(String::new, |release| format!(" of {}", release.id));
@@ -116,7 +119,7 @@ fn refuse_while_held(pipe: &mut Pipe, asked: &Switch) -> anyhow::Result<()> {
     if asked.supersede {
         pipe.overtake_hold();
         pipe.warn("superseded", format!("{message}; it is overtaken now and can no longer be promoted"));
-        return Ok(());
+        return Ok(true);
     }
     bail!(
         Failure::new(Exit::Busy, "held", message)

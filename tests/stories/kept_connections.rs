@@ -29,12 +29,9 @@ fn moved(start: Start, judge: fn(&Tally)) {
 
 fn told(what: &str, tally: &Tally) {
     skip::measured(&format!(
-        "{what}, connections kept: {} requests, {} failed ({} of POST), {} GETs asked again, {:.0}/s",
-        tally.sent,
-        tally.failures(),
+        "{what}, connections kept: {tally}, {} of the failed POST, {} GETs asked again",
         tally.failures_of("POST"),
-        tally.retried,
-        tally.rate()
+        tally.retried
     ));
 }
 

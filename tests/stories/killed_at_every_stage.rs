@@ -186,7 +186,7 @@ fn rolling() {
         run.exits(0);
         load.for_requests(30);
         let tally = load.stop();
-        skip::measured(&format!("{killed}: {} requests, {} failed", tally.sent, tally.failures()));
+        skip::measured(&format!("{killed}: {tally}"));
         assert_eq!(tally.failures(), 0, "{killed}: {:?}\n{run}", tally.failed);
         assert_eq!(farm.versions(), [new.as_str(); 5], "{killed}\n{run}");
     }

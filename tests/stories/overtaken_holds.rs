@@ -39,6 +39,23 @@ fn a_person_may_overtake_a_hold() {
 }
 
 #[test]
+fn a_hold_is_overtaken_also_by_a_switch_to_what_is_live_already() {
+    let shop = Shop::new();
+    shop.deploy_well("v1");
+    for version in ["v2", "v3"] {
+        shop.source(version);
+    }
+    let held = "release-mk --root $ROOT --from v2 | release-switch | restart --hold > held.json";
+    shop.pipe(restart() + held).run().exits(6);
+    let live = shop.current().expect("v2 is live");
+    let same = shop.pipe(format!("release-switch --root $ROOT --to {live} --supersede")).run();
+    assert_eq!(same.exits(0).record()["changed"], false, "{same}");
+    let late = shop.pipe(restart_of("") + "restart --promote held.json").run();
+    assert_eq!(late.exits(75).record()["error"]["code"], "superseded", "{late}");
+    shop.pipe("release-mk --root $ROOT --from v3 | release-switch").run().exits(0);
+}
+
+#[test]
 fn the_death_of_a_second_pipe_does_not_take_back_the_first_one_of_the_same_deploy() {
     let shop = Shop::new();
     let v1 = shop.deploy_well("v1");

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use stories::real::systemd::Systemd;
 use stories::{Pipe, Run, Shop, binaries, skip};
 
-use crate::blue_green::{asked_meanwhile, lost_nothing, nginx_unit};
+use crate::blue_green::{asked_meanwhile, changed_once, lost_nothing, nginx_unit};
 
 /// The user that deploys, and runs the service.
 const DEPLOYER: u32 = 4711;
@@ -195,12 +195,14 @@ fn the_backup_goes_first_a_person_promotes_and_the_way_back_needs_no_argument() 
     let jar = fs::read_link(pair.shop.root().join("shop.jar")).expect("the link");
     assert!(jar.ends_with("target/shop-v2.jar"), "the link has the jar's name: {}", jar.display());
     lost_nothing("primary-backup deploy and promote", &seen);
+    changed_once(&seen);
     assert!(seen.contains("v1 true v2 true"), "{seen}");
 
     let (back, seen) = pair.under_load(["v2", "v1"], || pair.run("rollback"));
     back.exits(0);
     assert_eq!(pair.versions(), ["v1", "v1"], "{back}");
     lost_nothing("primary-backup rollback", &seen);
+    changed_once(&seen);
 }
 
 #[test]

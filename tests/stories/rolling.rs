@@ -144,7 +144,7 @@ fn a_rolling_restart_and_the_way_back_lose_no_request() {
     assert_eq!(farm.versions(), ["v1"; 5], "{back}");
     load.for_requests(50);
     let tally = load.stop();
-    skip::measured(&format!("rolling there and back: {} requests, {} failed", tally.sent, tally.failures()));
+    skip::measured(&format!("rolling there and back: {tally}"));
     assert_eq!(tally.failures(), 0, "{:?} of {}", tally.failed, tally.sent);
 }
 
@@ -164,7 +164,7 @@ fn a_bad_release_is_seen_in_the_first_batch_and_the_others_are_never_touched() {
     assert_eq!(farm.versions(), ["v1"; 5], "{run}");
     assert_eq!(pids, (2..=5).map(|i| farm.shop.services().pid(i)).collect::<Vec<_>>(), "{run}");
     let tally = load.stop();
-    skip::measured(&format!("rolling with a bad version: {} requests, {} failed", tally.sent, tally.failures()));
+    skip::measured(&format!("rolling with a bad version: {tally}"));
     assert_eq!(tally.failures(), 0, "{:?} of {}\n{run}", tally.failed, tally.sent);
     assert!(!tally.saw("v2"));
 }
@@ -188,7 +188,7 @@ fn a_roll_that_is_killed_leaves_a_service_and_the_same_command_repairs_it() {
     assert_eq!(farm.versions(), ["v2"; 5], "{run}");
     load.for_requests(20);
     let tally = load.stop();
-    skip::measured(&format!("rolling killed and repaired: {} requests, {} failed", tally.sent, tally.failures()));
+    skip::measured(&format!("rolling killed and repaired: {tally}"));
     assert_eq!(tally.failures(), 0, "{:?} of {}\n{run}", tally.failed, tally.sent);
 }
 

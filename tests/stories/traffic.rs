@@ -44,7 +44,9 @@ fn moved(shop: &Shop, proxy: &Proxy) -> Tally {
     let stage = record.stage("svc-route");
     assert_eq!((&stage["live"], &stage["idle"]), (&"blue".into(), &"green".into()), "{run}");
     assert_eq!(stage["drained"], true, "{run}");
+    assert_eq!(stage["slots"][0]["percent_before"], 100, "{run}");
     assert_eq!(stage["slots"][1]["percent_after"], 100, "{run}");
+    assert!(stage["drain_ms"].is_u64(), "how long draining took is told: {run}");
     load.for_requests(100);
     let tally = load.stop();
     assert!(tally.saw("v1") && tally.saw("v2"));

@@ -78,6 +78,7 @@ fn serve(mut client: TcpStream, server: Option<String>) {
     let (mut from, mut to) = (client.try_clone().expect("a client"), server.try_clone().expect("a server"));
     thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
     });
     let _ = std::io::copy(&mut server, &mut client);
     let _ = client.shutdown(Shutdown::Both);
