@@ -65,6 +65,32 @@ impl Running {
         }
     }
 
+    /// Sends a signal to the `--undo` stage of this program that has children, so is the one at work.
+    pub fn signal_working_undo(&self, program: &str, signal: Signal) {
+        let has_children = |pid: &Pid| {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            let mut lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+            lists.any(|list| !list.trim().is_empty())
+        };
+        let working: Vec<Pid> = self.running(program).into_iter().filter(has_children).collect();
+        assert_eq!(working.len(), 1, "one stage of {program} is at work in: {}", self.script);
+        for pid in working {
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// Waits until no signal of this kind is pending for the stages that run this program.
+    pub fn has_taken(&self, program: &str, signal: Signal) {
+        let is_pending = |pid: &Pid| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let mut masks =
+                status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+            masks
+                .any(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 << (signal as u64 - 1) != 0))
+        };
+        until(&format!("{program} has taken the signal"), || !self.running(program).iter().any(is_pending));
+    }
+
     /// The members of the group that run this program now.
     fn running(&self, program: &str) -> Vec<Pid> {
         // The kernel keeps 15 bytes of a program's name.

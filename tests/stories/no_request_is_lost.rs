@@ -8,14 +8,18 @@ use stories::services::restart_of;
 use stories::{Shop, binaries, skip};
 
 const VERSIONS: [&str; 3] = ["v2", "v3", "v4"];
+/// So many requests a second are meant to be on their way.
+const ENOUGH: f64 = 200.0;
 
 fn nothing_was_lost(what: &str, tally: &Tally) {
     assert_eq!(tally.failures(), 0, "{what}: {:?} of {}", tally.failed, tally.sent);
     for version in VERSIONS {
         assert!(tally.saw(version), "{what}: {version} never answered");
     }
-    let span = tally.answers.last().map(|last| last.1 - tally.answers[0].0).unwrap_or_default();
-    let rate = tally.sent as f64 / span.as_secs_f64();
+    let rate = tally.rate();
+    if rate < ENOUGH {
+        skip::note(&format!("{what}: only {rate:.0} requests/s on this machine, {ENOUGH:.0} are meant"));
+    }
     skip::measured(&format!("{what}: three times under {rate:.0} requests/s, 0 of {} lost", tally.sent));
 }
 
@@ -60,9 +64,9 @@ fn when_puma_starts_itself_anew() {
     taken_up(servers::PUMA_SERVER, "puma, USR2", "USR2");
 }
 
-#[test]
-fn but_some_are_when_a_server_is_stopped_and_started() {
-    let server = match Server::start(servers::GUNICORN) {
+/// The naive way, by which the client can tell.
+fn stopped_and_started(kind: Kind, what: &str) {
+    let server = match Server::start(kind) {
         Ok(server) => server,
         Err(why) => skip!("{why}"),
     };
@@ -72,7 +76,22 @@ fn but_some_are_when_a_server_is_stopped_and_started() {
     load.for_requests(30);
     let tally = load.stop();
     assert!(tally.failures() > 0, "{} requests, none lost", tally.sent);
-    skip::measured(&format!("gunicorn, stopped and started: {} of {} lost", tally.failures(), tally.sent));
+    skip::measured(&format!("{what}, stopped and started: {} of {} lost", tally.failures(), tally.sent));
+}
+
+#[test]
+fn but_some_are_when_gunicorn_is_stopped_and_started() {
+    stopped_and_started(servers::GUNICORN, "gunicorn");
+}
+
+#[test]
+fn but_some_are_when_unicorn_is_stopped_and_started() {
+    stopped_and_started(servers::UNICORN_SERVER, "unicorn");
+}
+
+#[test]
+fn but_some_are_when_puma_is_stopped_and_started() {
+    stopped_and_started(servers::PUMA_SERVER, "puma");
 }
 
 /// Takes an instance out of nginx, or puts it in again, and waits until no worker with the former configuration is left.

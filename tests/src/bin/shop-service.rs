@@ -3,7 +3,8 @@
 //! Answers any request with `VERSION PID`, where VERSION is the content of `version` in the release. How it behaves
 //! is in the release's file `mode`, for the instance whose port ends in N in `mode.N` if that is there: `ok`; `500`,
 //! `301` (these statuses); `exit` (ends at once); `slow MS` (listens late); `dies MS` (ends after a while); `silent`
-//! (accepts and never answers); `deaf` (never listens). It announces readiness by writing its pid file, reads its
+//! (accepts and never answers); `deaf` (never listens); `drip` (a byte a second); `head`, `body` (without end); `garbled`
+//! (no HTTP); `flaps` (every third answer is 500). It announces readiness by writing its pid file, reads its
 //! directory anew (the parameter `LINK`) on HUP, and ends when nobody holds ALIVE any more.
 #![expect(clippy::disallowed_methods, reason = "a service acts on the world")]
 
@@ -11,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -73,6 +75,15 @@ fn announce(pidfile: &str) {
     fs::rename(fresh, pidfile).expect("write the pid file");
 }
 
+/// Sends the same again and again, for as long as somebody reads.
+fn repeat(stream: &mut TcpStream, first: &str, then: &str, pause: Duration) {
+    let mut sent = stream.write_all(first.as_bytes());
+    while sent.is_ok() {
+        sent = stream.write_all(then.as_bytes());
+        thread::sleep(pause);
+    }
+}
+
 fn answer(mut stream: TcpStream, version: &str, mode: &str) {
     let mut request = Vec::new();
     let mut bytes = [0; 1024];
@@ -82,10 +93,17 @@ fn answer(mut stream: TcpStream, version: &str, mode: &str) {
             _ => return,
         }
     }
+    static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+    let number = ANSWERS.fetch_add(1, Ordering::Relaxed);
     let status = match mode {
         "silent" => loop {
             thread::park();
         },
+        "drip" => return repeat(&mut stream, "", "H", Duration::from_secs(1)),
+        "head" => return repeat(&mut stream, "HTTP/1.1 200 OK\r\n", "A: b\r\n", Duration::ZERO),
+        "body" => return repeat(&mut stream, "HTTP/1.1 200 OK\r\n\r\n", "endless\n", Duration::ZERO),
+        "garbled" => return drop(stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")),
+        "flaps" if number % 3 == 2 => "500 Broken",
         "500" => "500 Broken",
         "301" => "301 Moved\r\nLocation: https://127.0.0.1/",
         _ => "200 OK",
