@@ -1,5 +1,5 @@
-//! What svc-health costs beside curl, and how soon it notices that a service is ready. Printed; of the latter only that it
-//! is no second, as of those who ask once a second, is judged: a busy machine is slow.
+//! How soon svc-health notices that a service is ready. Printed; that it is no second, as of those who ask once a second,
+//! is judged: a busy machine is slow.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,8 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stories::{binaries, skip};
-
-const ROUNDS: usize = 5;
 
 /// svc-health as it is shipped where such a build is there, and which it is.
 fn prober() -> (PathBuf, &'static str) {
@@ -49,26 +47,6 @@ fn run(program: &Path, arguments: &[String]) -> Duration {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     assert!(command.status().expect("run a program").success(), "{} fails", program.display());
     began.elapsed()
-}
-
-#[test]
-fn a_thousand_targets_beside_curl() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
-    let address = listener.local_addr().expect("an address");
-    server(&listener);
-    let urls: Vec<String> = (0..1000).map(|number| format!("http://{address}/{number}")).collect();
-    let (program, build) = prober();
-    let ours = [vec!["-n".to_owned(), "--quiet".into()], urls.clone()].concat();
-    if !skip::has("curl") {
-        skip!("curl is not installed");
-    }
-    let words = ["--silent", "--parallel", "--parallel-max", "256"].map(str::to_owned).to_vec();
-    let outputs = urls.into_iter().flat_map(|url| [url, "--output".into(), "/dev/null".into()]);
-    let theirs: Vec<String> = words.into_iter().chain(outputs).collect();
-    let least = |program: &Path, words: &[String]| (0..ROUNDS).map(|_| run(program, words)).min().unwrap_or_default();
-    let (ours, theirs) = (least(&program, &ours), least(Path::new("curl"), &theirs));
-    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    skip::measured(&format!("a thousand targets, {build}: {ours:?}, curl --parallel: {theirs:?}, ratio {ratio:.2}"));
 }
 
 #[test]
