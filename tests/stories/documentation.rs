@@ -1,4 +1,5 @@
-//! What the documents show: blocks marked `sh run` are run, the others are read by a shell, and every option is one.
+//! What the documents show: blocks marked `sh run` are run, and those marked `sh script` as a file; the others are read by a
+//! shell, and every option is one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +66,11 @@ fn machine(shop: &Shop) -> Result<Systemd, String> {
 fn what_is_marked_to_be_run_runs() {
     let mut ran = 0;
     for (name, document) in documents() {
-        let blocks = blocks(&document, &["sh run"]);
+        // A whole script is put into a file and run from there.
+        let scripts = blocks(&document, &["sh script"]).into_iter().map(|script| {
+            format!("cat >deploy-script <<'END'\n{script}\nEND\nchmod +x deploy-script\n./deploy-script\n")
+        });
+        let blocks: Vec<String> = scripts.chain(blocks(&document, &["sh run"])).collect();
         if blocks.is_empty() {
             continue;
         }
@@ -110,7 +115,7 @@ fn check_quick_start(name: &str, block: &str, run: &Run) {
 fn what_is_shown_is_read_by_a_shell() {
     let shop = Shop::new();
     for (name, document) in documents() {
-        for block in blocks(&document, &["sh", "sh run"]) {
+        for block in blocks(&document, &["sh", "sh run", "sh script"]) {
             let run = shop.pipe("dash -n").stdin(block).run();
             assert_eq!(run.status, 0, "{name}\n{run}");
         }
