@@ -20,11 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hosts import TOP, Fleet, Host
+from hosts import TOP, Fleet, Host, until
 from traffic import Balancer, Clients
 
 HERE = Path(__file__).resolve().parent
 GATE = "svc-health http://127.0.0.1:800{i}/healthz --wait 4s --expect-release"
+RESTART = {"via": "systemd", "instances": ["shop@1", "shop@2"], "gate": GATE}
 
 
 class Run:
@@ -97,7 +98,7 @@ class Stories:
         report.unlink(missing_ok=True)
         values = {
             "cutover_root": "/srv/shop",
-            "cutover_restart": {"via": "systemd", "instances": ["shop@1", "shop@2"], "gate": GATE},
+            "cutover_restart": RESTART,
             "cutover_out": str(HERE / "hooks/out.yml"),
             "cutover_in": str(HERE / "hooks/in.yml"),
             "cutover_report": str(report),
@@ -271,6 +272,15 @@ class Stories:
         assert {self.verdict(host, "v6") for host in self.hosts} == {"bad"}
         return "all three are back"
 
+    def one_name_for_other_bytes_takes_all_back(self) -> str:
+        """Host 3 has a release of this name already, made from something else."""
+        self.h3.run("release-mk", "-q", "--root", "/srv/shop", "--from", str(self.build("other")), "--name", "v8")
+        run = self.roll("v8")
+        assert run.status != 0 and "other bytes than on h1" in run.text, run.text
+        assert self.live() == ["v3"] * 3, self.live()
+        assert all(self.serving(host) == {"v3"} for host in self.hosts)
+        return "when host 3 turns out to have them"
+
     def a_controller_that_is_killed_leaves_what_the_same_roll_finishes(self) -> str:
         """It dies when host 1 is done; each host is on one release or the other, and serves."""
         self.balancer.log()
@@ -296,11 +306,13 @@ class Stories:
         return "nobody was touched"
 
     def a_host_lost_in_its_turn_stops_the_roll_and_the_rest_goes_back(self) -> str:
-        """The release is not to blame: it is not bad, and the same roll goes through when the host is back."""
+        """Its pipe goes on; the release is not to blame, and the same roll goes through when the host is back."""
         untouched = self.h3.state()
-        run = self.roll("v5", fleet_lose="h2", fleet_lose_link="v2")
-        self.h2.link(True)
+        lose = '[ "$(hostname)" != h2 ] || ip link set p2 down'
+        run = self.roll("v5", cutover_restart=dict(RESTART, before=lose))
         assert run.status != 0, run.text
+        until("the pipe of the lost host is at its end", lambda: self.serving(self.h2) == {"v5"})
+        self.h2.run("ip", "link", "set", "p2", "up")
         assert self.live()[0] == "v3" and self.serving(self.h1) == {"v3"}
         assert self.h3.state() == untouched, "host 3 was touched"
         assert self.outcomes(run) == {"h1": "taken_back", "h2": "unreachable", "h3": "not_reached"}, self.outcomes(run)
@@ -382,6 +394,7 @@ class Stories:
             self.a_second_run_changes_nothing,
             self.bad_on_host_2_stops_there_and_all_go_back,
             self.bad_in_a_batch_of_three_takes_the_whole_batch_back,
+            self.one_name_for_other_bytes_takes_all_back,
             self.a_controller_that_is_killed_leaves_what_the_same_roll_finishes,
             self.an_unreachable_host_stops_the_roll_before_it_begins,
             self.a_host_lost_in_its_turn_stops_the_roll_and_the_rest_goes_back,
