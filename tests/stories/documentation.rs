@@ -131,7 +131,8 @@ fn every_option_shown_is_one() {
         helps[tool].split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == option)
     };
     let mut checked = 0;
-    for (name, document) in documents() {
+    // The recipes name tools by functions of their own, and have stories that run them.
+    for (name, document) in documents().into_iter().filter(|(name, _)| name != "recipes.md") {
         // A block line by line, and every span of code: the text between backticks.
         let joined = document.replace("\\\n", " ").replace("```", "\n");
         for span in joined.lines().flat_map(|line| line.split('`')) {
