@@ -44,10 +44,10 @@ setup: ## install what the tests need, or say what is missing
 test: ## setup, then unit tests and stories with the real binaries
 	@scripts/test
 
-faults: ## faults at every system call against every promise; minutes, not part of CI
+faults: ## faults, killed pipes and planted bugs against every promise; minutes
 	@scripts/faults
 
-faults-long: ## the same with every fault, a long storm and fuzzing; hours
+faults-long: ## the same at every call and with every fault, and fuzzing; hours
 	@scripts/faults long
 
 fuzz: ## fuzz every reader of foreign bytes, ten minutes each; FUZZ_SECONDS=60 for less

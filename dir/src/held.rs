@@ -223,6 +223,21 @@ impl Dir {
         }
     }
 
+    /// Removes what killed writers of the file `name` left beside it. Only for who keeps other writers away; what cannot
+    /// be removed stays for the next one.
+    pub fn remove_unfinished(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        let mut prefix = OsString::from(".");
+        prefix.push(name.as_ref());
+        prefix.push(".");
+        let is_random = |rest: &[u8]| rest.len() == 16 && rest.iter().all(u8::is_ascii_hexdigit);
+        for entry in self.names()? {
+            if entry.as_bytes().strip_prefix(prefix.as_bytes()).is_some_and(is_random) {
+                let _ = self.remove_file(&entry);
+            }
+        }
+        Ok(())
+    }
+
     fn write_new(&self, name: &OsStr, bytes: &[u8], mode: u32, sync: Sync) -> Result<()> {
         let mut file = self.open_file(name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?;
         nix::sys::stat::fchmod(&file, Mode::from_bits_truncate(mode))
@@ -296,4 +311,24 @@ pub fn random_suffix() -> String {
     // Without the kernel's random source no name is safe to make; all zeros then collides at O_EXCL
     // or RENAME_NOREPLACE, which is an error and no harm.
     getrandom::u64().map_or_else(|_| "0".repeat(16), |n| format!("{n:016x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_killed_writers_of_that_file_left_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = Dir::open(place.path()).unwrap();
+        let left = [".a.conf.0123456789abcdef", ".a.conf.fedcba9876543210"];
+        let others = ["a.conf", ".a.conf", ".a.conf.lock", ".a.conf.0123", ".b.conf.0123456789abcdef"];
+        for name in left.iter().chain(&others) {
+            dir.create_file(name, b"", 0o600).unwrap();
+        }
+        dir.remove_unfinished("a.conf").unwrap();
+        let mut kept = others.map(OsString::from).to_vec();
+        kept.sort();
+        assert_eq!(dir.names().unwrap(), kept);
+    }
 }

@@ -1,11 +1,15 @@
 //! Faults at every system call of a tool: what was tried, and which promises did not hold.
 //!
 //! `CUTOVER_FAULTS` widens the same loops: unset, the calls that change something and the fault that each operation has
-//! most to fear; `all`, every call and the faults of a machine; `long`, every fault there is, once and lasting.
+//! most to fear; `all`, every fault, at some calls out of all of them; `long`, every fault at every call.
 //! `CUTOVER_FAULTS_TABLE` names a file that gets a line per promise, for the closing table.
 
 mod judge;
 mod operation;
+mod pipes;
+mod points;
+mod restarts;
+mod routes;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -16,7 +20,10 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 pub use operation::Operation;
-pub use sweep::CHANGING;
+pub use pipes::{Ending, Pipeline};
+pub use restarts::Restart;
+pub use routes::Route;
+pub use sweep::{CHANGING, can_inject};
 
 use crate::checker::Violation;
 use crate::skip;

@@ -14,6 +14,7 @@ pub mod load;
 pub mod order;
 pub mod pipe;
 pub mod planted;
+pub mod puppets;
 pub mod real;
 pub mod record;
 pub mod running;

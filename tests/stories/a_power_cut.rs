@@ -153,7 +153,7 @@ fn survives(cut: Cut, step: Option<usize>) {
 #[test]
 fn what_was_acknowledged_survives_it_and_nothing_is_half_visible() {
     let [first, others @ ..] = CUTS;
-    survives(first, Some(Tier::asked().of(8, 1, 1)));
+    survives(first, Some(Tier::asked().of(8, 3, 1)));
     for cut in others {
         survives(cut, Tier::asked().of(None, Some(8), Some(1)));
     }

@@ -145,7 +145,10 @@ impl Router for Nginx {
         let text = self.parsed()?.unwrap_or_default().text(&self.upstream, &self.slots, shares, self.idle);
         self.file()?.replace(&text)?;
         match self.check().and_then(|()| self.load(deadline)) {
-            Ok(()) => self.file()?.keep(),
+            Ok(()) => {
+                self.file()?.let_go();
+                Ok(())
+            }
             Err(refusal) => {
                 self.file()?.put_back()?;
                 // What may have been loaded half way must not stay loaded.

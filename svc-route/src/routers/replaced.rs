@@ -39,7 +39,9 @@ impl Replaced {
                     .write_to(lock.file())
                     .with_context(|| format!("write who holds {}", self.path.display()))?;
                 self.lock = Some(lock);
-                Ok(())
+                // What a killed run was writing has random names, which nobody would ever remove.
+                self.dir.remove_unfinished(&self.name)?;
+                Ok(self.dir.remove_unfinished(self.beside("former"))?)
             }
             Err(file) => bail!(Holder::busy(Holder::read_from(&file).as_ref(), &self.path.display().to_string())),
         }
@@ -64,6 +66,12 @@ impl Replaced {
             let _ = self.dir.remove_file(&self.name);
         }
         Ok(self.dir.replace_file(&self.name, text.as_bytes(), self.mode()?)?)
+    }
+
+    /// The new one serves, so the former one goes. Where it cannot be removed the move is done all the same: the next
+    /// run finds it and finishes, and an error here would say that the traffic is where it was.
+    pub(crate) fn let_go(&self) {
+        let _ = self.keep();
     }
 
     /// The new one stays; the former one goes.

@@ -85,7 +85,10 @@ impl Router for Traefik {
         self.file()?.replace(&text)?;
         let serves = until(deadline, "traefik did not load the file", || Ok(self.served()?.as_ref() == Some(shares)));
         match serves {
-            Ok(()) => self.file()?.keep(),
+            Ok(()) => {
+                self.file()?.let_go();
+                Ok(())
+            }
             Err(error) => {
                 self.file()?.put_back()?;
                 Err(error.context("the former configuration is back"))

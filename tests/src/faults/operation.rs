@@ -44,11 +44,10 @@ impl Operation {
         use Fault::{Lasting, Once, Signal};
         let error = if matches!(self, Self::Make | Self::Pin | Self::Rollback) { "ENOSPC" } else { "EIO" };
         let quick = vec![Signal("KILL"), Once(error)];
-        let all = [Signal("KILL"), Signal("TERM"), Once("ENOSPC"), Once("EIO")];
-        let more = [Signal("INT"), Signal("HUP"), Once("EACCES"), Once("EMFILE"), Once("EDQUOT"), Once("EINTR")];
-        let lasting = [Lasting("ENOSPC"), Lasting("EIO")];
-        let long = [&all[..], &more, &lasting].concat();
-        tier.of(quick, all.to_vec(), long)
+        let signals = ["KILL", "TERM", "INT", "HUP"].map(Signal);
+        let once = ["ENOSPC", "EIO", "EACCES", "EMFILE", "EDQUOT", "EINTR"].map(Once);
+        let all = [&signals[..], &once, &["ENOSPC", "EIO"].map(Lasting)].concat();
+        tier.of(quick, all.clone(), all)
     }
 
     /// Makes a shop ready: three good releases, and what the operation needs.

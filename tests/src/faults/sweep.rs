@@ -1,9 +1,10 @@
 //! One fault at the first, second, … call of every name, each followed by the checker, a rerun and a collection.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::operation::{Scene, alone};
+use super::points::says_enough;
 use super::{Fault, Operation, Outcome, Tier, judge};
 use crate::checker::Checker;
 use crate::{Run, Shop};
@@ -34,7 +35,7 @@ pub const CHANGING: [&str; 21] = [
 ];
 
 /// Calls that ask a file system and may be answered with an error.
-const ASKING: [&str; 22] = [
+pub(super) const ASKING: [&str; 22] = [
     "open",
     "openat",
     "openat2",
@@ -63,7 +64,7 @@ const ASKING: [&str; 22] = [
 const COLLECTION: &str = "release-gc --root $ROOT -n -q --keep 2 --keep-failed 0 --keep-unused 0s";
 
 /// Whether strace can make calls fail here.
-pub(super) fn can_inject() -> bool {
+pub fn can_inject() -> bool {
     crate::skip::succeeds(&[
         "strace",
         "-qq",
@@ -78,7 +79,7 @@ pub(super) fn can_inject() -> bool {
 }
 
 impl Fault {
-    fn inject(self, call: &str, n: usize) -> String {
+    pub(super) fn inject(self, call: &str, n: usize) -> String {
         match self {
             Self::Signal(name) => format!("{call}:signal={name}:when={n}"),
             Self::Once(error) => format!("{call}:error={error}:when={n}"),
@@ -87,7 +88,7 @@ impl Fault {
     }
 
     /// Whether this can happen to a call of this name in this tier.
-    fn concerns(self, call: &str, tier: Tier) -> bool {
+    pub(super) fn concerns(self, call: &str, tier: Tier) -> bool {
         let changing = CHANGING.contains(&call);
         // After these there is nothing left to go wrong, and strace would inject into its own start.
         if ["exit", "exit_group", "execve"].contains(&call) {
@@ -106,7 +107,6 @@ impl Fault {
 
 /// Tries a fault at every call of an operation.
 pub(super) fn sweep(operation: Operation, fault: Fault) -> Outcome {
-    let tier = Tier::asked();
     let shop = Shop::in_memory();
     let scene = operation.prepare(&shop);
     shop.pipe("cp -a root template").run().exits(0);
@@ -116,37 +116,53 @@ pub(super) fn sweep(operation: Operation, fault: Fault) -> Outcome {
     judge::at_once(operation, &shop, &scene, &checker, &run, fault, "without a fault", &mut outcome);
     restore(&shop);
     checker = Checker::of_shop(&shop);
-    // With a planted bug the first violation says enough.
-    let says_enough = std::env::var_os(super::ONLY).is_some();
-    for call in calls.iter().filter(|call| fault.concerns(call, tier)) {
-        // In the quick tier, of the many files that a build opens only some.
-        let step = if tier == Tier::Quick && call == "openat" && operation == Operation::Make { 7 } else { 1 };
-        for n in (1..).step_by(step) {
-            let run = with_fault(operation, &shop, &scene, &fault.inject(call, n));
-            let at = format!("{operation:?} with {fault:?} at {call} number {n}");
+    for (call, n) in places(operation, fault, &calls) {
+        let run = with_fault(operation, &shop, &scene, &fault.inject(&call, n));
+        let at = format!("{operation:?} with {fault:?} at {call} number {n}");
+        if let Some(run) = &run {
+            judge::at_once(operation, &shop, &scene, &checker, run, fault, &at, &mut outcome);
+        }
+        if !checker.is_unchanged() {
             if let Some(run) = &run {
-                judge::at_once(operation, &shop, &scene, &checker, run, fault, &at, &mut outcome);
+                rerun_and_collect(operation, &shop, &scene, &at, run, &mut outcome);
             }
-            if !checker.is_unchanged() {
-                if let Some(run) = &run {
-                    rerun_and_collect(operation, &shop, &scene, &at, run, &mut outcome);
-                }
-                restore(&shop);
-                checker = Checker::of_shop(&shop);
-            }
-            if run.is_none() {
-                break;
-            }
-            if says_enough && !outcome.violations.is_empty() {
-                return outcome;
-            }
+            restore(&shop);
+            checker = Checker::of_shop(&shop);
+        }
+        if says_enough(&outcome) {
+            break;
         }
     }
     outcome
 }
 
-/// The names of the calls that an operation makes, and its run without a fault.
-fn calls_of(operation: Operation, shop: &Shop, scene: &Scene) -> (BTreeSet<String>, Run) {
+/// Where this fault is tried: everywhere in the long tier, at some places of all in the middle one, and in the quick one
+/// where something changes.
+fn places(operation: Operation, fault: Fault, calls: &[String]) -> Vec<(String, usize)> {
+    let tier = Tier::asked();
+    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    let mut places = Vec::new();
+    for call in calls.iter().filter(|call| fault.concerns(call, tier)) {
+        let count = counts.entry(call).or_default();
+        *count += 1;
+        // In the quick tier, of the many files that a build opens only some.
+        if tier != Tier::Quick || call != "openat" || operation != Operation::Make || *count % 7 == 1 {
+            places.push((call.clone(), *count));
+        }
+    }
+    let most = match fault {
+        _ if tier != Tier::All => places.len(),
+        Fault::Signal("KILL") => 60,
+        Fault::Signal("TERM") | Fault::Once("ENOSPC" | "EIO") => 24,
+        _ => 8,
+    };
+    let step = places.len().div_ceil(most.max(1)).max(1);
+    // Not always the same ones of those that are too many.
+    places.into_iter().skip(std::process::id() as usize % step).step_by(step).collect()
+}
+
+/// The calls that an operation makes, by name, and its run without a fault.
+fn calls_of(operation: Operation, shop: &Shop, scene: &Scene) -> (Vec<String>, Run) {
     let run = operation.pipe(shop, scene, "strace -f -qq -o calls").run();
     run.exits(scene.done);
     let text = fs::read_to_string(shop.path().join("calls")).expect("read the trace");
