@@ -53,7 +53,7 @@ pub(crate) fn promote(pipe: &mut Pipe, request: &Request, file: &Path) -> Result
     let mut wanted = request.wanted.clone();
     wanted.via = wanted.via.or_else(|| Via::of(&section.via));
     wanted.act = wanted.act.or_else(|| act_of(&section.action));
-    let names = left(&section);
+    let names = left(&section)?;
     if wanted.via.map(Via::word) != Some(section.via.as_str()) {
         bail!(Failure::new(Exit::InvalidInput, "input.via", format!("the held run is one of {}", section.via)));
     }
@@ -133,9 +133,9 @@ fn read(file: &Path) -> Result<Record> {
 }
 
 /// The instances whose turn has not come, in order.
-fn left(section: &RestartSection) -> Vec<Instance> {
+fn left(section: &RestartSection) -> Result<Vec<Instance>> {
     let untouched = section.instances.iter().filter(|entry| entry.outcome == RestartOutcome::Untouched);
-    untouched.filter_map(|entry| entry.name.parse().ok()).collect()
+    untouched.map(|entry| Instance::recorded(&entry.name)).collect()
 }
 
 fn act_of(word: &str) -> Option<Act> {

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use record::{Exit, Failure};
+
 /// One process (or unit, program, container) of the service, as its manager calls it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Instance(String);
@@ -15,6 +17,14 @@ impl Instance {
     /// The whole name: what `{instance}` stands for.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A name that a record has, which may be edited.
+    pub(crate) fn recorded(name: &str) -> anyhow::Result<Self> {
+        name.parse().map_err(|why: String| {
+            let message = format!("the record names the instance {}: {why}", record::visible(name));
+            Failure::new(Exit::InvalidInput, "input.instance", message).into()
+        })
     }
 
     /// What `{i}` stands for: the part after the `@`, as systemd's `%i`, or the whole name where

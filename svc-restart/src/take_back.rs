@@ -113,7 +113,11 @@ fn sections(pipe: &Pipe, positions: &[usize]) -> Result<(Vec<Placed>, Vec<Restar
     let mut stages = Vec::new();
     for at in positions {
         if let Some(stage) = record.stages.get(*at) {
-            stages.push((*at, stage.section()?));
+            let section: RestartSection = stage.section()?;
+            for entry in &section.instances {
+                Instance::recorded(&entry.name)?;
+            }
+            stages.push((*at, section));
         }
     }
     let earlier = run.iter().flat_map(|run| &run.stages);

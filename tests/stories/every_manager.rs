@@ -144,6 +144,8 @@ fn three_units_of_a_real_systemd() {
 fn three_programs_of_a_real_supervisor() {
     under(managers::supervisor(Shop::new()), |managed| {
         the_whole_story(managed);
+        let run = managed.pipe("manage -n shop --batch 2").run();
+        assert_eq!(outcomes(run.exits(0)), all(managed, ["restarted"; 3]), "a group is all of its programs\n{run}");
         an_unknown_name_stops_everything(managed, "nosuch");
         one_never_stops(managed, "1s");
     });

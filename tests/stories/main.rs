@@ -16,6 +16,7 @@ mod a_service_fault_at_every_call;
 mod a_storm;
 mod a_way_back_that_fails;
 mod asking_systemd;
+mod batches;
 mod blame;
 mod blue_green;
 mod blue_green_at_its_edges;
@@ -68,6 +69,7 @@ mod two_deploys;
 mod typing_errors;
 mod unicorn;
 mod what_a_restart_demands;
+mod what_systemd_tells;
 mod whose_answer_it_is;
 mod with_make;
 

@@ -110,6 +110,17 @@ fn a_program_that_falls_over_and_one_that_is_not_there_under_a_real_supervisor()
     let run = managed.pipe("manage -n flop").run();
     let record = run.exits(3).record();
     assert_eq!(record["error"]["blame"], "release", "{run}");
+    // Supervisor says of it that it is started already, and its command-line tool exits with 0.
+    let dir = managed.shop().path().display().to_string();
+    let starting = format!(
+        "supervisorctl -c {dir}/supervisord.conf start stumble >/dev/null & \
+        until supervisorctl -c {dir}/supervisord.conf status stumble | grep -q BACKOFF; do :; done; kill $!; wait"
+    );
+    managed.pipe(&starting).run();
+    let run = managed.pipe("manage -n stumble").run();
+    let record = run.exits(3).record();
+    assert_eq!((record.code(), &record["error"]["blame"]), ("restart.down", &"release".into()), "{run}");
+    managed.pipe("manage -n --action stop stumble").run().exits(0);
     let run = managed.pipe("manage -n nobody").run();
     let record = run.exits(1).record();
     assert_eq!(record["error"].get("blame"), None, "{run}");
@@ -209,5 +220,28 @@ fn names_with_shell_characters_are_refused_under_every_manager() {
     for wrong in ["--via upstart --instance-key 'N;x'", "--via compose --project '$(x)'", "--via systemd --as 'a;b'"] {
         shop.pipe(format!("svc-restart -n {wrong} shop")).run().exits(2).prints_nothing();
     }
+    assert!(!shop.path().join("x").exists());
+}
+
+#[test]
+fn names_with_shell_characters_in_an_edited_record_are_refused() {
+    let shop = Shop::new();
+    shop.deploy_well("v1");
+    let acting =
+        "svc-restart --root $ROOT --via exec --command restart='touch {instance}' --command start='touch {instance}'";
+    let held = shop.pipe(format!("{acting} -n a b --hold")).run().exits(6).record().json().clone();
+    let failed = shop.pipe(format!("{acting} -n a b --gate 'exit 3'")).run().exits(3).record().json().clone();
+    let edited = |record: &serde_json::Value, at: usize| {
+        let mut record = record.clone();
+        record["stages"][0]["instances"][at]["name"] = "$(touch x)".into();
+        record.to_string() + "\n"
+    };
+    shop.write("held.json", &edited(&held, 1));
+    // The held one is the last pipe again, as far as run.json tells.
+    std::fs::write(shop.root().join(".cutover/run.json"), edited(&held, 1)).expect("write run.json");
+    let promoted = shop.pipe(format!("{acting} --promote held.json")).run();
+    assert_eq!(promoted.exits(65).record().code(), "input.instance", "{promoted}");
+    let undone = shop.pipe(format!("{acting} --undo")).stdin(edited(&failed, 0)).run();
+    assert_eq!(undone.exits(5).record().code(), "input.instance", "{undone}");
     assert!(!shop.path().join("x").exists());
 }

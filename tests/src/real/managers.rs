@@ -40,7 +40,8 @@ pub fn systemd(shop: Shop) -> Result<Managed, String> {
     Ok(managed)
 }
 
-/// A supervisord of our own: the group `shop`, and beside it `flop`, which never stays up, and `nobody`, whose command
+/// A supervisord of our own: the group `shop`, and beside it `flop`, which never stays up, `stumble`, which is tried
+/// again and again, and `nobody`, whose command
 /// is not there.
 pub fn supervisor(shop: Shop) -> Result<Managed, String> {
     need("supervisord")?;
@@ -59,7 +60,8 @@ pub fn supervisor(shop: Shop) -> Result<Managed, String> {
             )
         ),
         program("flop", "startsecs=1\nstartretries=0\ncommand=/bin/false"),
-        program("nobody", "command=/no/such/program"),
+        program("stumble", "startsecs=5\nstartretries=1000\ncommand=/bin/false")
+            + &program("nobody", "command=/no/such/program"),
     );
     fs::write(shop.path().join("supervisord.conf"), config).expect("write supervisor's configuration");
     let mut daemon = Daemon::start(&shop, &["supervisord", "-c", &format!("{dir}/supervisord.conf")]);
