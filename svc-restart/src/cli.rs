@@ -46,8 +46,9 @@ CUTOVER_RELEASE_PATH, which a service would carry on beyond its release: what th
 --hold leaves a record: go on with --promote FILE, with the same --gate, and the stages that end the pipe behind it; \
 go back with svc-restart --abort FILE | release-switch --undo | svc-restart --undo ... as in the pipe.
 
-Exit status: 0 done; 1 failed; 2 usage; 3 the release's own no; 5 an undo failed; 6 held; 66 stdin is empty; \
-75 locked or superseded; 128+n interrupted. To run alone add -n.";
+Exit status: 0 done; 1 failed; 2 usage; 3 the release's own no; 5 an undo failed; 6 held; 65 the record contradicts \
+the disk; 66 stdin is empty; 75 locked or superseded; 77 a pid file that others may write; 128+n interrupted. To run \
+alone add -n.";
 
 #[derive(Debug, Parser)]
 #[command(version, about = ABOUT, long_about = ABOUT, after_help = NOTES)]
@@ -70,7 +71,8 @@ struct Arguments {
     #[arg(long = "command", value_name = "ACTION=COMMAND", value_parser = command)]
     commands: Vec<(Verb, Template)>,
 
-    /// For signal and exec: the file in which an instance writes its process number
+    /// For signal and exec: the file in which an instance writes its process number; refused where others than root and the
+    /// process's own user may write it
     #[arg(long, value_name = "PATH")]
     pidfile: Option<Template>,
 

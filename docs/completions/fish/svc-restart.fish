@@ -50,7 +50,7 @@ reload\t'the manager\'s own reload'
 start\t'start what is stopped'
 stop\t'stop what runs'"
 complete -c svc-restart -l command -d 'For exec: the command of an action (restart, reload, start, stop), or of status, which prints the process number or exits with 0 while the instance runs and with 3 while it does not; repeatable' -r
-complete -c svc-restart -l pidfile -d 'For signal and exec: the file in which an instance writes its process number' -r
+complete -c svc-restart -l pidfile -d 'For signal and exec: the file in which an instance writes its process number; refused where others than root and the process\'s own user may write it' -r
 complete -c svc-restart -l signals -d 'For signal: what is sent and waited for, as HUP or USR2,wait-new,WINCH,TERM; durations wait. A stop is TERM, unless these signals only end the process' -r
 complete -c svc-restart -l socket -d 'For supervisor: its socket [default: /run/supervisor.sock]' -r -F
 complete -c svc-restart -l compose-file -d 'For compose: a file of the project; repeatable' -r -F
