@@ -195,9 +195,9 @@ class Fleet:
         )
         (self.directory / "ansible.cfg").write_text(
             f"[defaults]\ninventory={self.directory}/hosts\ncollections_path={self.directory}/collections\n"
-            f"local_tmp={self.directory}/local\nretry_files_enabled=false\nforks=10\nnocolor=true\n"
+            f"local_tmp={self.directory}/local\nremote_tmp={self.directory}-tmp\nretry_files_enabled=false\nforks=10\nnocolor=true\n"
             "[ssh_connection]\npipelining=true\n"
-            f"ssh_args=-F {self.directory}/ssh_config -o ControlMaster=auto -o ControlPersist=60\n"
+            f"ssh_args=-F {self.directory}/ssh_config -C -o ControlMaster=auto -o ControlPersist=60\n"
             f"control_path_dir={self.directory}/c\n"
         )
         place = self.directory / "collections/ansible_collections/cutover"

@@ -406,7 +406,9 @@ class Stories:
 def main() -> int:
     """Runs the stories; a failed one ends them, because the next ones build on it."""
     ansible, tools, packages = (Path(name).absolute() for name in sys.argv[1:4])
-    directory = Path(tempfile.mkdtemp(prefix="cutover-fleet.", dir="/tmp"))
+    # In memory where that can be: three systems and a controller write a lot that nobody will read.
+    memory = Path("/dev/shm")
+    directory = Path(tempfile.mkdtemp(prefix="cutover-fleet.", dir=memory if memory.is_mount() else "/tmp"))
     began = time.monotonic()
     fleet = stories = None
     failed = False
@@ -440,6 +442,7 @@ def main() -> int:
             print(f"left for you to look at: {directory}", file=sys.stderr)
         else:
             shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(f"{directory}-tmp", ignore_errors=True)
     return 1 if failed else 0
 
 
