@@ -30,7 +30,7 @@ impl Place {
         let _ = prepare(repository, &format!("umount '{to}' 2>/dev/null; rm -f '{from}'"));
         let made = prepare(
             repository,
-            &format!("truncate -s 24G '{from}' && mkfs.ext4 -q -F '{from}' && mount -o loop '{from}' '{to}'"),
+            &format!("truncate -s 16G '{from}' && mkfs.ext4 -q -F '{from}' && mount -o loop '{from}' '{to}'"),
         );
         match made {
             Ok(()) => Ok(Self { path, image: Some(image), kind: "ext4 with a journal on a loop device" }),

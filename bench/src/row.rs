@@ -62,11 +62,11 @@ pub(crate) struct Row {
 }
 
 impl<'a> Setting<'a> {
-    /// Builds the tools as they are installed, and the corpora.
-    pub(crate) fn new(repository: &Path, place: &'a Place, quick: bool) -> Result<Self> {
+    /// Builds the tools as they are installed, unless they are given, and the corpora.
+    pub(crate) fn new(repository: &Path, place: &'a Place, tools: Option<PathBuf>, quick: bool) -> Result<Self> {
         eprintln!("bench: building the tools and the corpora");
-        let built = measure::said(&format!("'{}/scripts/build-release'", repository.display()));
-        let tools = PathBuf::from(built.context("scripts/build-release builds the tools")?);
+        let build = || measure::said(&format!("'{}/scripts/build-release'", repository.display())).map(PathBuf::from);
+        let tools = tools.or_else(build).context("scripts/build-release builds the tools")?.canonicalize()?;
         let corpus = Corpus::make(repository, place, quick)?;
         let machine = Machine::ask(place, &tools, &corpus);
         Ok(Self { place, tools, machine, quick })
@@ -127,6 +127,8 @@ impl Row {
             }
             measure::prepare(folder, "rm -rf new.*; sync -f .")?;
         }
+        // What was deleted takes room in the image until then; without the right to trim it only grows.
+        let _ = measure::prepare(folder, "fstrim .");
         let [ours, peer] = &taken;
         let ratios = ours.iter().zip(peer).map(|(ours, peer)| ours.wall / peer.wall).collect();
         let figures = Figures {

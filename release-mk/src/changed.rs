@@ -113,6 +113,6 @@ fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Resu
 fn digest(file: &std::fs::File, tick: &mut dyn FnMut() -> Result<()>) -> Result<crate::content::Sha> {
     tick()?;
     let size = u64::try_from(fstat(file).context("look at the source")?.st_size).unwrap_or(0);
-    let job = Job { from: file, to: None, size, sparse: false, reflink: &AtomicBool::new(false) };
+    let job = Job { from: file, to: None, size, sparse: false, reflink: &AtomicBool::new(false), meter: None };
     Copier::default().copy(&job, &|| false).map_err(|fault| anyhow::anyhow!("read the source: {fault:?}"))
 }

@@ -15,6 +15,8 @@ use nix::errno::Errno;
 use nix::unistd::{Whence, ftruncate, lseek};
 use sha2::{Digest, Sha256};
 
+use crate::progress::Meter;
+
 /// A file's digest, raw.
 pub(crate) type Sha = [u8; 32];
 
@@ -55,6 +57,8 @@ pub(crate) struct Job<'a> {
     pub(crate) sparse: bool,
     /// Cleared when the file system turns out not to share blocks.
     pub(crate) reflink: &'a AtomicBool,
+    /// Told what is written while it is.
+    pub(crate) meter: Option<&'a Meter>,
 }
 
 enum Hasher {
@@ -113,6 +117,9 @@ impl Copier {
             }
             if let Some(to) = job.to {
                 to.write_all_at(&chunk, at).map_err(Fault::Write)?;
+                if let Some(meter) = job.meter {
+                    meter.wrote(want as u64);
+                }
             }
             at += want as u64;
             self.hash(hasher, Part::Bytes(chunk));

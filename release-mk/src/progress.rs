@@ -18,19 +18,19 @@ pub(crate) struct Meter {
 impl Meter {
     /// One more file or symlink of `bytes` is complete.
     pub(crate) fn file(&self, bytes: u64) {
-        self.count(bytes);
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A piece of a file was written.
+    pub(crate) fn wrote(&self, bytes: u64) {
         self.written.fetch_add(bytes.next_multiple_of(BLOCK), Ordering::Relaxed);
     }
 
     /// The same for a file that is shared with the previous release.
     pub(crate) fn linked(&self, bytes: u64) {
-        self.count(bytes);
+        self.file(bytes);
         self.linked.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn count(&self, bytes: u64) {
-        self.files.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Bytes that the disk has to take for it, about.

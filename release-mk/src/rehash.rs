@@ -139,6 +139,7 @@ fn read(
         size: Stat(stat).size(),
         sparse: u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < Stat(stat).size(),
         reflink: &AtomicBool::new(false),
+        meter: None,
     };
     match copier.copy(&job, stopped) {
         Ok(sha256) => Ok((stat, sha256)),

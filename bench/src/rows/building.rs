@@ -21,7 +21,7 @@ pub(super) const GROUP: Group = Group {
         ("copy A, durable", "As for M; the disk's own speed counts for more in a longer copy."),
         (
             "one file of 200 MB, durable",
-            "One thread reads and writes, one hashes; the disk is asked to take the file when half of it is there.",
+            "One thread reads and writes, one hashes, and the disk takes the file while it grows.",
         ),
         (
             "one file of 200 MB",

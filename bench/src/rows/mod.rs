@@ -1,5 +1,7 @@
 //! The groups of rows, in the order of the page.
 
+#![expect(clippy::print_stderr, reason = "a skipped row is told at once")]
+
 mod archives;
 mod asking;
 mod building;
@@ -38,7 +40,14 @@ fn measured(setting: &Setting<'_>, rows: &[Row], rounds: usize, mut skipped: Vec
             needed.iter().find(|peer| row.against.contains(**peer) && said(&format!("command -v {peer}")).is_none());
         match missing {
             Some(peer) => skipped.push(format!("{}: {peer} is not installed", row.work)),
-            None => figures.push(row.measure(setting, rounds)?),
+            None => match row.measure(setting, rounds) {
+                Ok(measured) => figures.push(measured),
+                // The other rows do not depend on it; the page names it.
+                Err(error) => {
+                    eprintln!("bench: SKIPPED {}: {error:#}", row.work);
+                    skipped.push(format!("{}: it failed", row.work));
+                }
+            },
         }
     }
     Ok(Measured { rows: figures, skipped, machine: setting.machine.clone() })

@@ -31,9 +31,9 @@ fn measure(setting: &Setting<'_>) -> Result<Measured> {
     let ours = [
         format!("{} < failed.json", stage("release-switch")),
         "{bin}/svc-restart --via exec --command restart=true web".into(),
-        stage("release-switch --undo"),
-        "{bin}/svc-restart --undo --via exec --command restart=true web".into(),
+        "{bin}/svc-health http://127.0.0.1:1/".into(),
         stage("release-gc"),
+        "{bin}/svc-restart --via exec --command restart=true web".into(),
     ];
     let mut rows = vec![
         Row::new("release-switch --version", "{bin}/release-switch --version", "/bin/true", "/bin/true")
@@ -56,9 +56,9 @@ fn measure(setting: &Setting<'_>) -> Result<Measured> {
     if supervised {
         rows.push(Row::new(
             "a restart through supervisor",
-            "{bin}/svc-restart -n --quiet --via supervisor --socket supervised/sock web",
+            "{bin}/svc-restart -n --quiet --via supervisor --socket $PWD/supervised/sock web",
             "supervisorctl restart",
-            "supervisorctl -c supervised/conf restart web",
+            "supervisorctl -c $PWD/supervised/conf restart web",
         ));
     } else {
         skipped.push("a restart through supervisor: supervisord is not installed or did not start".into());

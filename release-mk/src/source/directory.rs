@@ -263,7 +263,7 @@ impl Engine<'_> {
         let to = File::from(to);
         let size = Stat(*stat).size();
         let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
-        let job = Job { from, to: Some(&to), size, sparse, reflink: &self.reflink };
+        let job = Job { from, to: Some(&to), size, sparse, reflink: &self.reflink, meter: Some(self.copy.meter) };
         let sha256 = copier.copy(&job, &|| pool.is_stopped()).map_err(|fault| match fault {
             Fault::Read(error) => anyhow::Error::new(error).context(format!("read {}", shown(path))),
             Fault::Write(error) => anyhow::Error::new(error).context(format!("write {}", shown(path))),

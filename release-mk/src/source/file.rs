@@ -40,7 +40,7 @@ pub(crate) fn copy(
     let size = Stat(stat).size();
     let copy = to.open_file(name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?;
     let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
-    let job = Job { from, to: Some(&copy), size, sparse, reflink: &AtomicBool::new(true) };
+    let job = Job { from, to: Some(&copy), size, sparse, reflink: &AtomicBool::new(true), meter: Some(meter) };
     let changed = || {
         Failure::new(Exit::Failed, "mk.changed", format!("the source changed while it was copied: {}", shown(path)))
             .hint("let whatever writes it finish, then run again")

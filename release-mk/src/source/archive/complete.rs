@@ -72,7 +72,7 @@ fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
     linkat(&from, name, &to, own, AtFlags::empty()).map_err(|e| conflict(path, to.error("link", own, e)))?;
     let file = from.open_file(name, OFlag::O_RDONLY, 0)?;
     let reflink = AtomicBool::new(false);
-    let job = Job { from: &file, to: None, size: stat.size(), sparse: false, reflink: &reflink };
+    let job = Job { from: &file, to: None, size: stat.size(), sparse: false, reflink: &reflink, meter: None };
     let sha256 = Copier::default().copy(&job, &|| false);
     let sha256 = sha256.map_err(|fault| anyhow::anyhow!("read {} again: {fault:?}", shown(first)))?;
     target.meter.file(stat.size());

@@ -287,6 +287,7 @@ impl Unpack<'_> {
             }
             sha.update(&buffer[..count]);
             file.write_all(&buffer[..count]).with_context(|| format!("write {}", shown(&path)))?;
+            self.target.meter.wrote(count as u64);
         }
         if done != size {
             bail!(damaged(&path));

@@ -80,6 +80,7 @@ fn write_one(pending: Pending, bytes: &[u8], target: &Target<'_>, modes: &ExactM
     let (mut file, exact) = create(&parent, &path, mode, modes)?;
     file.write_all(content).with_context(|| format!("write {}", shown(&path)))?;
     finish(&file, exact, mode, &mtime, &path)?;
+    target.meter.wrote(size);
     target.meter.file(size);
     Ok(entries::file(&path, mode, size, sha256))
 }
