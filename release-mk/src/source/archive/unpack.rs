@@ -126,7 +126,7 @@ pub(crate) struct Unpack<'a> {
 /// Lets `parse` hand over the entries of an archive and completes the tree. Nothing is durable yet.
 pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) -> Result<()>) -> Result<()> {
     let (to_writers, batches) = sync_channel(IN_FLIGHT);
-    let batches = Mutex::new(batches);
+    let batches = Mutex::new(Some(batches));
     let (give_back, used) = sync_channel(IN_FLIGHT);
     let modes = ExactModes::beneath(target.tree);
     std::thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use dir::Dir;
@@ -51,16 +51,31 @@ pub(super) struct Pending {
     pub(super) blob: Option<Blob>,
 }
 
-/// Writes batch after batch until there are no more senders, and gives the buffers back.
+/// Writes batch after batch until there are no more senders, and gives the buffers back. After an error nobody takes
+/// batches any more, so that whoever sends them is told instead of waiting for ever.
 pub(super) fn write_batches(
-    batches: &Mutex<Receiver<Batch>>,
+    batches: &Mutex<Option<Receiver<Batch>>>,
+    used: &SyncSender<Vec<u8>>,
+    target: &Target<'_>,
+    modes: &ExactModes,
+) -> Result<()> {
+    let taker = || batches.lock().unwrap_or_else(PoisonError::into_inner);
+    let written = write_all(&taker, used, target, modes);
+    if written.is_err() {
+        *taker() = None;
+    }
+    written
+}
+
+fn write_all<'b>(
+    taker: &dyn Fn() -> MutexGuard<'b, Option<Receiver<Batch>>>,
     used: &SyncSender<Vec<u8>>,
     target: &Target<'_>,
     modes: &ExactModes,
 ) -> Result<()> {
     loop {
-        let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Batch { bytes, files, .. }) = batch else { return Ok(()) };
+        let batch = taker().as_ref().and_then(|batches| batches.recv().ok());
+        let Some(Batch { bytes, files, .. }) = batch else { return Ok(()) };
         let written: Result<Vec<Entry>> =
             files.into_iter().map(|pending| write_one(pending, &bytes, target, modes)).collect();
         target.entries.add(written?)?;

@@ -11,7 +11,7 @@ use record::{Exit, Failure, Pipe};
 use sha2::{Digest, Sha256};
 use store::listing::hex;
 
-use super::reference::without_secrets;
+use super::reference::{told_without_secrets, without_secrets};
 use crate::watch;
 
 /// What git prints is kept up to here.
@@ -148,7 +148,7 @@ fn failed(address: &str, what: &str, ended: &Ended, pipe: &Pipe) -> anyhow::Erro
     {
         return error;
     }
-    let stderr = String::from_utf8_lossy(&ended.stderr).replace(address, &without_secrets(address));
+    let stderr = told_without_secrets(&String::from_utf8_lossy(&ended.stderr), address);
     // What went wrong comes with a prefix; what follows is advice.
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let reason = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");

@@ -65,6 +65,20 @@ pub(super) fn without_secrets(address: &str) -> String {
     if scheme.is_empty() { format!("{host}{path}") } else { format!("{scheme}://{host}{path}") }
 }
 
+/// Foreign text about an address, without what [`without_secrets`] leaves out of it, in whatever part of it that is quoted.
+pub(super) fn told_without_secrets(text: &str, address: &str) -> String {
+    let told = text.replace(address, &without_secrets(address));
+    let Some((scheme, rest)) = address.split_once("://") else { return told };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let user = rest[..end].rsplit_once('@').map_or("", |(user, _)| user);
+    let password = user.split_once(':').map_or("", |(_, password)| password);
+    let query = rest.find(['?', '#']).map_or("", |at| &rest[at..]);
+    // A name alone is a token over https, and only a name over ssh.
+    let user = if user.contains(':') || scheme == "https" { user } else { "" };
+    let secrets = [user, password, query, query.get(1..).unwrap_or("")];
+    secrets.iter().filter(|secret| secret.len() > 2).fold(told, |told, secret| told.replace(secret, "…"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +160,24 @@ mod tests {
             ("/srv/git/a@b", "/srv/git/a@b"),
         ] {
             assert_eq!(without_secrets(address), shown);
+        }
+    }
+
+    #[test]
+    fn what_git_quotes_of_an_address_has_no_secret_either() {
+        for (address, said, told) in [
+            (
+                "https://h/shop.git?token=abc",
+                "fatal: unable to access 'https://h/shop.git?token=abc/'",
+                "fatal: unable to access 'https://h/shop.git/'",
+            ),
+            ("file:///srv/shop?token=abc", "fatal: '/srv/shop?token=abc' is none", "fatal: '/srv/shop…' is none"),
+            ("https://u:abc@h/x", "fatal: u:abc and abc of https://u:abc@h/x", "fatal: … and … of https://h/x"),
+            ("https://t0ken@h/x", "fatal: t0ken of https://t0ken@h/x", "fatal: … of https://h/x"),
+            ("ssh://git@h/x", "fatal: git@h says no", "fatal: git@h says no"),
+            ("git@h:x", "fatal: of git@h:x", "fatal: of h:x"),
+        ] {
+            assert_eq!(told_without_secrets(said, address), told, "{address}");
         }
     }
 }
