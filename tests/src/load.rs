@@ -74,19 +74,28 @@ const LONGEST: Duration = Duration::from_secs(240);
 /// As many as keep the pace when an answer takes [`EVERY`].
 const THREADS: usize = 12;
 
-/// How often each thread asks.
+/// As many as keep the pace when nobody takes connections for a second or two, as when a server starts itself anew: the
+/// others go on asking meanwhile.
+const CROWD: usize = 600;
+
+/// How often each of twelve threads asks; more ask the less.
 const EVERY: Duration = Duration::from_millis(45);
 
 impl Load {
     /// Starts to ask `127.0.0.1:port`, each time with a connection of its own.
     pub fn on(port: u16) -> Self {
-        Self::start(move |_, method| fresh(port, method).map(|version| (version, false)))
+        Self::start(THREADS, move |_, method| fresh(port, method).map(|version| (version, false)))
+    }
+
+    /// The same by so many that the pace holds while answers take their time.
+    pub fn of_a_crowd_on(port: u16) -> Self {
+        Self::start(CROWD, move |_, method| fresh(port, method).map(|version| (version, false)))
     }
 
     /// Starts to ask `127.0.0.1:port` over connections that are kept. As clients do, it looks before it asks whether its
     /// connection was closed, and asks once more with a fresh one where a GET fails before its first byte.
     pub fn keeping(port: u16) -> Self {
-        Self::start(move |kept, method| match kept.ask(port, method) {
+        Self::start(THREADS, move |kept, method| match kept.ask(port, method) {
             Err(Lost { before_first_byte: true, reused: true, .. }) if method == "GET" => {
                 kept.ask(port, method).map(|version| (version, true)).map_err(|lost| lost.reason)
             }
@@ -94,16 +103,21 @@ impl Load {
         })
     }
 
-    fn start(ask: impl Fn(&mut Connection, &str) -> Result<(String, bool), String> + Clone + Send + 'static) -> Self {
+    fn start(
+        clients: usize,
+        ask: impl Fn(&mut Connection, &str) -> Result<(String, bool), String> + Clone + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Mutex::new(Tally::default()));
         let end = Instant::now() + LONGEST;
-        let threads = (0..THREADS)
+        let many = u32::try_from(clients).expect("so many clients");
+        let pace = EVERY * many / 12;
+        let threads = (0..many)
             .map(|number| {
                 let (stop, tally, ask) = (Arc::clone(&stop), Arc::clone(&tally), ask.clone());
                 thread::spawn(move || {
                     // Not all at the same moment.
-                    thread::sleep(EVERY * u32::try_from(number).unwrap_or(0) / 12);
+                    thread::sleep(pace * number / many);
                     let mut kept = Connection::default();
                     for turn in number.. {
                         if stop.load(Ordering::Relaxed) || Instant::now() > end {
@@ -112,7 +126,7 @@ impl Load {
                         let asked = Instant::now();
                         let answer = ask(&mut kept, if turn % 2 == 0 { "GET" } else { "POST" });
                         tally.lock().expect("the tally").note(asked, answer);
-                        thread::sleep(EVERY.saturating_sub(asked.elapsed()));
+                        thread::sleep(pace.saturating_sub(asked.elapsed()));
                     }
                 })
             })

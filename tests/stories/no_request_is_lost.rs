@@ -29,7 +29,8 @@ fn taken_up(kind: Kind, what: &str, signals: &str) {
         Ok(server) => server,
         Err(why) => skip!("{why}"),
     };
-    let load = Load::on(server.shop().services().port(1));
+    let load = Load::of_a_crowd_on(server.shop().services().port(1));
+    load.for_requests(30);
     for version in VERSIONS {
         server.switch(version);
         let script = format!("manage -n --signals {signals} --gate \"$(answers {version})\"");

@@ -35,6 +35,8 @@ directory \"#{root}/current\"
 bind \"tcp://127.0.0.1:#{ports}1\"
 pidfile \"#{services}/shop@1.pid\"
 workers 2
+# Else a worker that ends hangs up on those whose request it has not read yet.
+queue_requests false
 ";
 
 /// What is run: a program, and how it is started.
