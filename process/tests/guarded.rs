@@ -100,3 +100,9 @@ fn what_has_ended_by_itself_is_not_ended_again() {
     assert_eq!(left.wait_end(moment, None).unwrap(), Waited::TimedOut);
     left.signal(rustix::process::Signal::KILL).unwrap();
 }
+
+#[test]
+fn a_shells_command_begins_on_a_line_of_its_own() {
+    let ended = Spec::shell("the gate", "# a comment\necho \"$0 $# <$(readlink /proc/self/fd/0)>\"").captured(1000);
+    assert_eq!(ended.guarded().run(None).unwrap().stdout, b"/bin/sh 0 </dev/null>\n");
+}

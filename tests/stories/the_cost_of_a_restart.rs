@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use stories::real::managed::Managed;
 use stories::real::managers;
+use stories::running::until;
 use stories::{Shop, skip};
 
 const ROUNDS: usize = 7;
@@ -19,6 +20,8 @@ fn least(managed: &Managed, ways: [&str; 2]) -> [f64; 2] {
     let mut least = [f64::MAX; 3];
     for _ in 0..ROUNDS {
         for (script, least) in ways.into_iter().chain(["true"]).zip(&mut least) {
+            // Supervisor forgets a TERM that comes before the program's own start.
+            until("all serve", || managed.versions() == ["v1"; 3]);
             *least = least.min(time(script));
         }
     }

@@ -32,7 +32,7 @@ for group in $groups; do
 done"#;
 
 /// What a child's shell does first, with the guard's pipe as its stdin.
-pub(super) const ENTER: &str = r#"echo "+ $$" >&0; exec "$@" </dev/null"#;
+pub(super) const LIST: &str = r#"echo "+ $$" >&0; exec </dev/null; "#;
 
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 

@@ -36,7 +36,7 @@ impl Questions {
 
     /// Asks a manager something that changes nothing; whatever it exits with is an answer.
     pub(super) fn ask(self, label: &str, argv: &[String]) -> Result<Ended> {
-        run(label, argv, Spec::program(label, argv).grace(GRACE).guarded(), self.0, mute)
+        run(label, argv, Spec::program(label, argv).grace(GRACE), self.0, mute)
     }
 }
 
