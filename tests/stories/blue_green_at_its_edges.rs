@@ -71,7 +71,7 @@ fn of_two_runs_at_once_the_second_waits() {
     };
     street.shop.source("v2");
     street.shop.source("v3");
-    let mut first = street.script("RECIPES/blue-green v2").env("STABLE", "2s").start();
+    let mut first = street.script("RECIPES/blue-green v2").env("STABLE", "8s").start();
     stories::running::until("the first is at work", || street.pid("green") != "0");
     assert!(first.is_running());
     let second = street.script("RECIPES/blue-green v3").run();

@@ -78,8 +78,7 @@ fn a_change_of_caddy_by_somebody_else_is_not_written_over() {
         slots[0], slots[1]
     );
     let run = shop.pipe(format!("svc-route -n {route} --to green")).run();
-    let record = run.exits(1).record();
-    assert_eq!(record["ok"], false, "{run}");
+    assert_eq!(run.exits(75).record()["error"]["code"], "route.changed", "{run}");
     let changes: Vec<String> = told.try_iter().filter(|request| !request.starts_with("GET")).collect();
     assert_eq!(changes.len(), 1, "asked once and not again: {changes:?}");
     assert!(changes[0].contains("If-Match: \"/id/shop abc\""), "{}", changes[0]);

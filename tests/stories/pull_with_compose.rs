@@ -1,6 +1,7 @@
 //! The recipe pull where the backends are services of a compose project, on a real Docker engine behind a real HAProxy.
 
 use std::fs;
+use std::time::Duration;
 
 use stories::real::docker::Docker;
 use stories::real::managers::compose_project;
@@ -40,15 +41,15 @@ fn services_of_a_project_are_pulled_one_after_the_other() {
             .env("VIA", "compose")
             .env("COMPOSE_FILE", file.display().to_string())
             .env("INSTANCES", format!("{} {}", name(&shop, 1), name(&shop, 2)))
-            .env("WAIT", "10s")
+            .env("WAIT", "20s")
+            .deadline(Duration::from_secs(240))
     };
     let pull = || within(recipes.join("pull").display().to_string());
     shop.pipe("git init -q -b main repository").run().exits(0);
     commit(&shop, "v1", "ok");
     pull().run().exits(0);
 
-    let haproxy =
-        within(balancer(&shop, |i| name(&shop, i)).join(" ")).deadline(std::time::Duration::from_secs(300)).start();
+    let haproxy = within(balancer(&shop, |i| name(&shop, i)).join(" ")).start();
     let answers = format!("curl -sf --max-time 2 http://127.0.0.1:{}/", shop.services().port(4));
     let version = || within(answers.clone()).run().stdout.split(' ').next().unwrap_or_default().to_owned();
     until("HAProxy serves", || version() == "v1");
@@ -64,7 +65,7 @@ fn services_of_a_project_are_pulled_one_after_the_other() {
     assert_eq!(pull().run().exits(0).record()["changed"], false, "{run}");
 
     commit(&shop, "v3", "500");
-    let (run, seen) = asked_where(&enter, &shop, ["v2", "v3"], || balanced().run());
+    let (run, seen) = asked_where(&enter, &shop, ["v2", "v3"], || balanced().env("WAIT", "8s").run());
     assert_eq!(run.exits(3).record()["error"]["blame"], "release", "{run}");
     lost_nothing("pull with compose and a bad version", &seen);
     assert!(seen.contains("v2 true v3 false"), "{seen}");

@@ -68,7 +68,7 @@ fn told(shop: &Shop, section: &str, given: &str, commands: &[&str]) -> Result<Sy
         };
         let place =
             format!("set -e; umask 022; d=$(dirname {name}); mkdir -p $d; cat >{name}; chown {owner} {name} $d");
-        pipe(&place).stdin(text.as_str()).run().exits(0);
+        pipe(&place).stdin(format!("{text}\n")).run().exits(0);
     }
     pipe("chown -R shop: /home/shop 2>/dev/null; systemctl daemon-reload").run().exits(0);
     for Block { mark, text } in blocks.iter().filter(|block| commands.contains(&block.mark.as_str())) {

@@ -81,6 +81,20 @@ fn behind_nginx_no_request_is_lost() {
     });
 }
 
+#[test]
+fn nginx_may_be_told_by_a_signal() {
+    through(Proxy::nginx, |shop, proxy| {
+        let (before, rest) = proxy.route().split_once("--reload '").expect("a reload");
+        let (_, after) = rest.split_once('\'').expect("its end");
+        let route = format!("{before} --reload 'kill -HUP $(cat {}/nginx.pid)' {after}", proxy.dir().display());
+        let load = Load::on(proxy.port());
+        shop.pipe(format!("svc-route -n {route} --to green")).run().exits(0);
+        load.for_requests(100);
+        let tally = load.stop();
+        assert_eq!((tally.failures(), tally.saw("v2")), (0, true), "{:?} of {}", tally.failed, tally.sent);
+    });
+}
+
 /// Panics if a request failed, by anything but Caddy's own change of sockets: it opens a new listening socket for every
 /// configuration and closes the old one, and a connection that waits in the old one's queue at that moment is reset,
 /// unless the kernel is told to move it (`net.ipv4.tcp_migrate_req`). These are counted and printed.
