@@ -41,7 +41,8 @@ fn seen(mark: &str) -> Seen {
 
 const LOOK: &str = r#"look() { echo "$(readlink $D/current);" $(ls $D/releases) ";" $(ls $D/.cutover/pins) ";" $(wc -c <$D/.cutover/history.jsonl); }"#;
 
-/// What was logged while the steps ran.
+/// What was logged while the steps ran. The file system does nothing of itself for five minutes, so that what is on the
+/// disk is there because a tool asked for it.
 struct Logged {
     shop: Shop,
     log: Log,
@@ -69,7 +70,7 @@ fn logged(before: &str) -> Option<Logged> {
          for id in one two three; do release-mk --root $D --from v1 --name $id | release-switch | release-switch --undo; done\n\
          cp -a $D root; umount disk; cp --sparse=always image golden\n\
          {0} image log fuse & until [ -e fuse/disk ]; do kill -0 $!; sleep 0.01; done\n\
-         mount -o loop fuse/disk disk; {LOOK}; look >fuse/mark\n",
+         mount -o loop,commit=300 fuse/disk disk; {LOOK}; look >fuse/mark\n",
         binaries::directory().join("shop-disk").display()
     );
     let steps: String =
