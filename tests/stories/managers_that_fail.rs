@@ -160,6 +160,18 @@ fn a_pid_file_that_is_garbage_stale_or_of_another_program() {
     std::fs::remove_file(&file).expect("remove the link");
     std::fs::write(&file, before[1].pid.to_string()).expect("write the pid file");
     assert_eq!(managed.look(), before, "nobody was touched");
+    if !skip::is_root() {
+        skip!("only root can make a pid file of another user");
+    }
+    // Else somebody else would choose whom we signal.
+    let file = file.display();
+    for (theirs, ours) in [("chown nobody", "chown root"), ("chmod 666", "chmod 644")] {
+        managed.shop().pipe(format!("{theirs} {file}")).run().exits(0);
+        let run = managed.pipe(by_signal).run();
+        assert_eq!(run.exits(77).record().code(), "restart.pidfile", "{theirs}\n{run}");
+        assert_eq!(managed.look(), before, "{theirs}");
+        managed.shop().pipe(format!("{ours} {file}")).run().exits(0);
+    }
 }
 
 /// The command of the restart claims a new process, but the old one answers still: whose answer it is tells.
