@@ -22,6 +22,7 @@ mod blue_green;
 mod blue_green_at_its_edges;
 mod collecting;
 mod completions;
+mod compose_spelled_both_ways;
 mod documentation;
 mod durability_order;
 mod every_manager;
