@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use stories::Shop;
+use stories::real::proxies::Proxy;
 use stories::services::{deploy, locked};
+
+use crate::traffic::through;
 
 const STAGES: [&str; 6] =
     ["release-mk", "release-switch", "restart", "release-switch --undo", "restart --undo", "release-gc"];
@@ -101,4 +104,21 @@ fn a_wrong_command_line_exits_2_and_prints_nothing() {
         run.exits(2).prints_nothing();
         assert!(!shop.root().exists(), "{run}");
     }
+}
+
+#[test]
+fn a_mistyped_file_of_the_proxy_moves_nothing() {
+    through(Proxy::nginx, |shop, proxy| {
+        let typo = proxy.route().replace("/shop.upstream", "/shop.upstrean");
+        let before = std::fs::read_to_string(proxy.dir().join("shop.upstream")).expect("read the upstream");
+        let run = shop.pipe(format!("svc-route -n {typo} --to green")).run();
+        run.exits(1).says("nginx does not read").says("shop.upstrean");
+        assert_eq!(run.record().code(), "route.unread");
+        assert!(!proxy.dir().join("shop.upstrean").exists(), "nothing is left of it");
+        let after = std::fs::read_to_string(proxy.dir().join("shop.upstream")).expect("read the upstream");
+        assert_eq!(after, before);
+        // The file that it does include may be new: nginx was started with it, and it is gone since.
+        std::fs::remove_file(proxy.dir().join("shop.upstream")).expect("remove the upstream");
+        shop.pipe(format!("svc-route -n {} --to green", proxy.route())).run().exits(0);
+    });
 }

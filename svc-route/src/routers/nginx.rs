@@ -64,6 +64,24 @@ impl Nginx {
             .transpose()
     }
 
+    /// Refuses a new file that nginx does not read. Whoever mistypes a path makes a new one: nginx would go on as before,
+    /// and the slot that has the traffic be stopped. What nginx can never take must be refused by its check.
+    fn must_be_read(&mut self) -> anyhow::Result<()> {
+        if self.file()?.text()?.is_some() {
+            return Ok(());
+        }
+        self.file()?.replace("this is here for a moment, to see whether it is read\n")?;
+        let refused = self.check().is_err();
+        self.file()?.put_back()?;
+        if refused {
+            return Ok(());
+        }
+        let message = format!("nginx does not read {}, which is not there yet", self.config.display());
+        bail!(Failure::new(Exit::Failed, "route.unread", message).hint(
+            "name with --config the file that nginx includes; --test must check the configuration that includes it"
+        ))
+    }
+
     /// Lets nginx check what is on disk; its own words when it refuses.
     fn check(&self) -> anyhow::Result<()> {
         self.run("nginx's check of the configuration", &self.test, "route.refused")
@@ -142,6 +160,7 @@ impl Router for Nginx {
     }
 
     fn set(&mut self, shares: &Shares, deadline: Instant) -> anyhow::Result<()> {
+        self.must_be_read()?;
         let text = self.parsed()?.unwrap_or_default().text(&self.upstream, &self.slots, shares, self.idle);
         self.file()?.replace(&text)?;
         match self.check().and_then(|()| self.load(deadline)) {
