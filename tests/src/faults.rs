@@ -12,9 +12,11 @@ mod restarts;
 mod routes;
 mod sweep;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
@@ -125,7 +127,8 @@ fn all_units() -> Vec<(Operation, Outcome)> {
             scope.spawn(|| {
                 while let Some((operation, fault)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
-                    let outcome = sweep::sweep(*operation, *fault);
+                    let outcome = catch_unwind(|| sweep::sweep(*operation, *fault))
+                        .unwrap_or_else(|why| gave_up(&format!("{operation:?} with {fault:?}"), &*why));
                     if Tier::asked() != Tier::Quick {
                         let (faults, broken) = (outcome.points.get("I1").unwrap_or(&0), outcome.violations.len());
                         let took = started.elapsed().as_secs();
@@ -139,6 +142,14 @@ fn all_units() -> Vec<(Operation, Outcome)> {
         }
     });
     done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A sweep that could not go on, as a run that does not end makes it, is a violation too; the others go on.
+fn gave_up(what: &str, why: &(dyn Any + Send)) -> Outcome {
+    let text = why.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".to_owned());
+    skip::measured(&format!("{what} could not go on: {text}"));
+    let violation = Violation { promise: "I11", what: text };
+    Outcome { violations: vec![(violation, what.to_owned())], ..Outcome::default() }
 }
 
 /// Asserts that a promise held wherever the sweeps of these operations looked, and puts it into the closing table.
