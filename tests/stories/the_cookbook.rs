@@ -72,8 +72,10 @@ fn told(shop: &Shop, section: &str, given: &str, commands: &[&str]) -> Result<Sy
     }
     pipe("chown -R shop: /home/shop 2>/dev/null; systemctl daemon-reload").run().exits(0);
     for Block { mark, text } in blocks.iter().filter(|block| commands.contains(&block.mark.as_str())) {
+        // The stories' own variables are no reader's.
+        let text = format!("unset GATE PORTS ADDRESS SERVICES ROOT\n{text}");
         let script = match mark.as_str() {
-            "root" | "traefik" => pipe(text),
+            "root" | "traefik" => pipe(&text),
             user => {
                 let words = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"];
                 let home = format!("/home/{user}");
