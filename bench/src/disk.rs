@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::corpus;
 use crate::measure::prepare;
 
 /// A folder on the file system that was made for it; unmounted when dropped.
@@ -17,15 +18,22 @@ pub(crate) struct Place {
     image: Option<PathBuf>,
     /// What the page says of it.
     pub(crate) kind: &'static str,
+    keep: bool,
 }
 
+/// On a loop device.
+const LOOP: &str = "ext4 with a journal on a loop device";
+
 impl Place {
-    /// Makes the file system below `target/bench`, or takes a plain folder there where that is not allowed, and says so.
-    pub(crate) fn make(repository: &Path) -> Result<Self> {
+    /// Makes the file system below `target/bench`, unless one is to be kept and was, or takes a plain folder there where that is not allowed, and says so.
+    pub(crate) fn make(repository: &Path, keep: bool) -> Result<Self> {
         let path = repository.join("target/bench/disk");
         let image = repository.join("target/bench/disk.img");
         std::fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
         let (from, to) = (image.display(), path.display());
+        if keep && path.join(corpus::COMPLETE).exists() {
+            return Ok(Self { path: path.clone(), image: Some(image.clone()), kind: LOOP, keep });
+        }
         // What a killed run left.
         let _ = prepare(repository, &format!("umount '{to}' 2>/dev/null; rm -f '{from}'"));
         let made = prepare(
@@ -33,11 +41,16 @@ impl Place {
             &format!("truncate -s 16G '{from}' && mkfs.ext4 -q -F '{from}' && mount -o loop '{from}' '{to}'"),
         );
         match made {
-            Ok(()) => Ok(Self { path, image: Some(image), kind: "ext4 with a journal on a loop device" }),
+            Ok(()) => Ok(Self { path, image: Some(image), kind: LOOP, keep }),
             Err(error) => {
                 eprintln!("bench: SKIPPED the loop file system, measured on the disk's own: {error:#}");
                 let _ = std::fs::remove_file(&image);
-                Ok(Self { path, image: None, kind: "the file system of the working copy (no loop device)" })
+                Ok(Self {
+                    path,
+                    image: None,
+                    kind: "the file system of the working copy (no loop device)",
+                    keep: false,
+                })
             }
         }
     }
@@ -45,6 +58,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         let path = self.path.display();
         // What cannot be cleared away now is cleared by the next run.
         let _ = match &self.image {

@@ -1,6 +1,7 @@
 //! bench: runs the tools and their peers in turn, and writes docs/performance.md with its chart.
 //!
 //!   bench [--quick] [--only GROUP,…] [--tools DIR]     measures, keeps the figures, renews the page
+//!   bench --keep …                                     leaves the corpora mounted, or takes those that were left
 //!   bench --report                                     renews the page from what is kept
 //!
 //! Figures of groups that are not measured now stay as they were measured last; the page says when each was.
@@ -41,15 +42,16 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<()> {
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let (mut quick, mut report, mut only, mut tools) = (false, false, Vec::new(), None);
+    let (mut quick, mut report, mut keep, mut only, mut tools) = (false, false, false, Vec::new(), None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--quick" => quick = true,
             "--report" => report = true,
+            "--keep" => keep = true,
             "--only" => only.extend(rest.next().context("--only takes groups")?.split(',').map(str::to_owned)),
             "--tools" => tools = Some(PathBuf::from(rest.next().context("--tools takes a folder")?)),
-            other => bail!("{other} is no option: bench [--quick] [--only GROUP,…] [--tools DIR] | --report"),
+            other => bail!("{other} is no option: bench [--quick] [--only GROUP,…] [--tools DIR] [--keep] | --report"),
         }
     }
     let groups = rows::groups();
@@ -59,7 +61,7 @@ fn run(arguments: &[String]) -> Result<()> {
     }
     let kept = Kept::at(&repository, quick);
     if !report {
-        let place = Place::make(&repository)?;
+        let place = Place::make(&repository, keep)?;
         let setting = Setting::new(&repository, &place, tools, quick)?;
         for group in groups.iter().filter(|group| only.is_empty() || only.iter().any(|name| name == group.name)) {
             let results = (group.measure)(&setting).with_context(|| format!("measure {}", group.name))?;

@@ -15,6 +15,9 @@ use crate::disk::Place;
 use crate::machine::Machine;
 use crate::measure::{self, Taken};
 
+/// Clears what a round made, in the folder and in roots.
+const CLEARED: &str = "rm -rf new.* */releases/new.* */.cutover/manifests/new.* */.cutover/tree/new.* */.cutover/staging/new.*; sync -f .";
+
 /// What all rows are measured with.
 pub(crate) struct Setting<'a> {
     /// The folder on the file system that was made for it.
@@ -125,7 +128,7 @@ impl Row {
                     taken[which].push(one);
                 }
             }
-            measure::prepare(folder, "rm -rf new.*; sync -f .")?;
+            measure::prepare(folder, CLEARED)?;
         }
         // What was deleted takes room in the image until then; without the right to trim it only grows.
         let _ = measure::prepare(folder, "fstrim .");

@@ -1,9 +1,8 @@
-//! Building from a directory: copies, links to the previous release, and finding out that there is nothing to do.
+//! Building from a directory.
 
 use anyhow::Result;
 
 use super::{MK, measured};
-use crate::measure::prepare;
 use crate::row::{Group, Measured, Row, Setting};
 
 pub(super) const GROUP: Group = Group {
@@ -26,11 +25,6 @@ pub(super) const GROUP: Group = Group {
         (
             "one file of 200 MB",
             "The peer returns when the file is in memory; ours when it is on the disk. The row above compares the same work.",
-        ),
-        (
-            "A again, 1 % changed",
-            "Three calls for each file of A remain (look at it, look at the previous, link); rsync makes four and is \
-             one thread. Making 8,000 directories, which cannot be linked, is a fifth of it.",
         ),
     ],
 };
@@ -59,42 +53,6 @@ fn measure(setting: &Setting<'_>) -> Result<Measured> {
             .bar(0.45),
         );
     }
-    // The release that the next ones are like.
-    let bin = setting.tools.display();
-    let before = format!(
-        "'{bin}/release-mk' --quiet --root linked --from A --name first && ln -s releases/first linked/current"
-    );
-    prepare(&setting.place.path, &before)?;
-    let again = "{bin}/release-mk --quiet --root linked --from A2 --link-unchanged --name {new}";
-    // Both find the trees as they are; what a former round made is cleared first.
-    let cleared = "rm -rf linked/releases/new.* linked/.cutover/manifests/new.* linked/.cutover/tree/new.*";
-    rows.push(
-        Row::new("A again, 1 % changed", again, "rsync -a --link-dest", "rsync -a --link-dest=$PWD/A A2/ {new}/")
-            .before(cleared, "")
-            .bar(0.20),
-    );
-    rows.push(
-        Row::new(
-            "A again, 1 % changed, by cp",
-            again,
-            "cp -al; rsync -a --delete",
-            "cp -al A {new} && rsync -a --delete A2/ {new}/",
-        )
-        .before(cleared, "")
-        .bar(0.45),
-    );
-    let unchanged = "{bin}/release-mk --quiet --root linked --from A --if-changed";
-    // A first look fills the cache; without one every file is read.
-    rows.push(
-        Row::new("nothing changed in A, asked before", unchanged, "cp -a", "cp -a A {new}")
-            .before(unchanged, "")
-            .bar(0.10),
-    );
-    rows.push(
-        Row::new("nothing changed in A, asked for the first time", unchanged, "cp -a", "cp -a A {new}")
-            .before("rm -rf linked/.cutover/cache", "")
-            .bar(0.25),
-    );
     let size = if setting.quick { "40 MB" } else { "200 MB" };
     rows.push(
         Row::new(
@@ -106,7 +64,5 @@ fn measure(setting: &Setting<'_>) -> Result<Measured> {
         .bar(1.15),
     );
     rows.push(Row::new(format!("one file of {size}"), format!("{MK} B"), "cp -a", "cp -a B {new}").bar(1.15));
-    let measured = measured(setting, &rows, 7, Vec::new());
-    prepare(&setting.place.path, "rm -rf linked")?;
-    measured
+    measured(setting, &rows, 7, Vec::new())
 }

@@ -25,7 +25,7 @@ const SUPERVISED: &str = "mkdir -p supervised && cd supervised && {
 } > conf && supervisord -c conf && for n in 1 2 3 4 5 6 7 8 9; do supervisorctl -c conf status web | grep -q RUNNING && exit 0; sleep 1; done; exit 1";
 
 fn measure(setting: &Setting<'_>) -> Result<Measured> {
-    let failed = r#"{"schema":"cutover.record/1","ok":false,"changed":false,"dry_run":false,"pipe":"0123456789abcdef","host":"here","stages":[],"error":{"tool":"release-mk","code":"mk.step","message":"no","exit":1}}"#;
+    let failed = r#"{"schema":"cutover.record/1","ok":false,"changed":false,"dry_run":false,"pipe":"0123456789abcdef","host":"here","stages":[],"error":{"tool":"release-mk","code":"mk.step","message":"no","exit":1,"retryable":false}}"#;
     prepare(&setting.place.path, &format!("printf '%s\\n' '{failed}' > failed.json"))?;
     let stage = |tool: &str| format!("{{bin}}/{tool} --root none");
     let ours = [
