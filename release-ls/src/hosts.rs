@@ -55,7 +55,7 @@ fn host(name: &str, records: &[&Record]) -> LsHost {
         done.filter_map(|stage| stage.section::<SwitchSection>().ok()).filter(|section| section.to.is_some())
     };
     let from = switches().next().and_then(|section| section.from);
-    let now = switches().last().and_then(|section| section.to);
+    let now = switches().next_back().and_then(|section| section.to);
     let stages = || records.iter().flat_map(|record| &record.stages);
     let restarts = stages().filter(|stage| stage.tool == "svc-restart");
     let touched = |section: RestartSection| section.counts.done.saturating_add(section.counts.failed);
@@ -72,7 +72,7 @@ fn host(name: &str, records: &[&Record]) -> LsHost {
         started_at: stages().next().map(|stage| stage.started_at.clone()),
         elapsed_ms: stages().fold(0, |sum, stage| sum.saturating_add(stage.elapsed_ms)),
         pipes: records.iter().map(|record| record.pipe.clone()).collect(),
-        reason: error.map(reason).or_else(|| switches().filter_map(|section| section.reason).last()),
+        reason: error.map(reason).or_else(|| switches().filter_map(|section| section.reason).next_back()),
         from,
         now,
     }
