@@ -115,7 +115,9 @@ fn untrue(run: &Run, scene: &Scene, fault: Fault) -> Option<Violation> {
 fn lost(operation: Operation, shop: &Shop, scene: &Scene, run: &Run, checker: &Checker) -> Option<Violation> {
     match operation {
         Operation::Make => {
-            let id = Record::parse(&run.stdout).ok().map(|record| record.id().to_owned());
+            // One that was made, but not confirmed by the disk, is not named.
+            let record = Record::parse(&run.stdout).ok();
+            let id = record.and_then(|record| Some(record["release"]["id"].as_str()?.to_owned()));
             let new = shop
                 .releases()
                 .into_iter()
