@@ -71,7 +71,17 @@ pub fn stat(pid: u32) -> Result<Option<ProcessStat>> {
         Err(e) => return Err(e).with_context(|| format!("read {path}")),
     };
     let line = String::from_utf8_lossy(&bytes);
+    if is_being_collected(&line) {
+        return Ok(None);
+    }
     ProcessStat::parse(&line).with_context(|| format!("understand {path}")).map(Some)
+}
+
+/// Whether the process was being collected when its line was written: it has no group any more, and the kernel shows -1
+/// (`do_task_stat` of `fs/proc/array.c`).
+fn is_being_collected(line: &str) -> bool {
+    let rest = line.rsplit_once(") ").map(|(_, rest)| rest);
+    rest.and_then(|rest| rest.split_ascii_whitespace().nth(2)) == Some("-1")
 }
 
 /// The living children of a process.
@@ -123,6 +133,12 @@ mod tests {
         assert_eq!((stat.pid, stat.command.as_str(), stat.state), (42, "a) (b c", 'S'));
         assert_eq!((stat.parent, stat.group, stat.threads, stat.start_time), (7, 8, 3, 98765));
         assert!(!stat.is_kernel_thread() && !stat.has_ended());
+    }
+
+    #[test]
+    fn a_process_without_a_group_is_being_collected() {
+        assert!(is_being_collected("16734 (sleep) X 0 -1 -1 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 0 0 98765 0 0"));
+        assert!(!is_being_collected("42 (a) (b c) S 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 98765 1000 5"));
     }
 
     #[test]
