@@ -131,7 +131,7 @@ impl Logged {
             );
             let made = before.union(after).collect::<BTreeSet<_>>();
             // A release that was begun and taken back is in neither.
-            let strange = there.iter().filter(|id| !made.contains(id) && !(what == "pin" && id.starts_with('.')));
+            let strange = there.iter().filter(|id| !(made.contains(id) || what == "pin" && id.starts_with('.')));
             wrong.extend(strange.map(|id| format!("{what} {id} is there")));
         }
         let live = fs::read_link(shop.root().join("current")).unwrap_or_default().display().to_string();

@@ -83,9 +83,9 @@ fn whoever_exchanges_names_during_a_deletion_leads_it_nowhere() {
             || {
                 let tops = (0..TREES).filter(|tree| {
                     let top = trash.join(format!("r{tree}.{RANDOM}"));
-                    let inside = |n: &usize| exchange(CWD, &top.join(format!("d{n}")), &top.join(format!("link{n}")));
+                    let inside = |n: &usize| exchange(CWD, top.join(format!("d{n}")), top.join(format!("link{n}")));
                     (0..PAIRS).filter(inside).count() > 0
-                        || exchange(CWD, &top, &trash.join(format!("l{tree}.{RANDOM}")))
+                        || exchange(CWD, &top, trash.join(format!("l{tree}.{RANDOM}")))
                 });
                 tops.count()
             },
