@@ -26,7 +26,11 @@ fn whatever_fills_it_the_live_release_and_its_history_stay_and_nothing_is_left()
         skip!("a small disk needs root, loop devices and mkfs.ext4");
     }
     for (what, build, kept) in [
-        ("a stream", "{ mkdir big; head -c 300M /dev/urandom >big/file; tar c big; } | release-mk --root $ROOT --from -", 0),
+        (
+            "a stream",
+            "{ mkdir big; head -c 300M /dev/urandom >big/file; tar c big; } | release-mk --root $ROOT --from -",
+            0,
+        ),
         ("a stream of many files", "python3 many.py | release-mk --root $ROOT --from -", 0),
         ("a step", "release-mk --root $ROOT --from v1 --step 'fill=head -c 300M /dev/urandom >big'", 1),
     ] {
