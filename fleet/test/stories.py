@@ -407,6 +407,8 @@ class Stories:
 
 def main() -> int:
     """Runs the stories; a failed one ends them, because the next ones build on it."""
+    # So that an end from outside also ends HAProxy and the hosts.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     ansible, tools, packages = (Path(name).absolute() for name in sys.argv[1:4])
     # In memory where that can be: three systems and a controller write a lot that nobody will read.
     memory = Path("/dev/shm")
