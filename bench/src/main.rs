@@ -64,6 +64,7 @@ fn run(arguments: &[String]) -> Result<()> {
         let place = Place::make(&repository, keep)?;
         let setting = Setting::new(&repository, &place, tools, quick)?;
         for group in groups.iter().filter(|group| only.is_empty() || only.iter().any(|name| name == group.name)) {
+            setting.group.replace(group.name);
             let results = (group.measure)(&setting).with_context(|| format!("measure {}", group.name))?;
             kept.write(group.name, &results)?;
         }

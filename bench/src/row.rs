@@ -5,6 +5,7 @@
     reason = "keeps figures between runs, and tells how far it is"
 )]
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -26,6 +27,10 @@ pub(crate) struct Setting<'a> {
     pub(crate) tools: PathBuf,
     /// The machine and its programs.
     pub(crate) machine: Machine,
+    /// Where figures go as soon as there are any: a run that is ended keeps what it has.
+    pub(crate) kept: Kept,
+    /// The group that is measured now.
+    pub(crate) group: RefCell<&'static str>,
     /// Few rounds, small corpora.
     pub(crate) quick: bool,
 }
@@ -72,7 +77,8 @@ impl<'a> Setting<'a> {
         let tools = tools.or_else(build).context("scripts/build-release builds the tools")?.canonicalize()?;
         let corpus = Corpus::make(repository, place, quick)?;
         let machine = Machine::ask(place, &tools, &corpus);
-        Ok(Self { place, tools, machine, quick })
+        let kept = Kept::at(repository, quick);
+        Ok(Self { place, tools, machine, kept, group: RefCell::new(""), quick })
     }
 }
 

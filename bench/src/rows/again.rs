@@ -24,7 +24,7 @@ fn measure(setting: &Setting<'_>) -> Result<Measured> {
     // The release that the next ones are like.
     let bin = setting.tools.display();
     let before = format!(
-        "'{bin}/release-mk' --quiet --root linked --from A --name first && ln -s releases/first linked/current"
+        "rm -rf linked; '{bin}/release-mk' --quiet --root linked --from A --name first && ln -s releases/first linked/current"
     );
     prepare(&setting.place.path, &before)?;
     let again = "{bin}/release-mk --quiet --root linked --from A2 --link-unchanged --name {new}";

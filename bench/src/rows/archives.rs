@@ -19,6 +19,15 @@ pub(super) const GROUP: Group = Group {
         ),
         ("M.tar.zst", "Decoding is a tenth of the work, so what was said of M.tar holds here too."),
         (
+            "M.tar, durable",
+            "Both make the same files in the same file system, which is most of the work of both; ours hashes them besides.",
+        ),
+        ("M.tar.zst, durable", "As for M.tar: making the files is most of the work of both."),
+        (
+            "M.tar.gz, durable",
+            "Decoding one stream is bound to one processor; what the other one takes over is writing, hashing and the disk.",
+        ),
+        (
             "M.tar.gz",
             "zlib-rs decodes one stream on one processor; the other one writes, hashes and serves the disk. tar and gzip \
              share two processors as well.",

@@ -21,7 +21,7 @@ pub(super) const GROUP: Group = Group {
 
 fn measure(setting: &Setting<'_>) -> Result<Measured> {
     let flat = if setting.quick { 10_000 } else { 100_000 };
-    prepare(&setting.place.path, &format!("mkdir F && cd F && seq -f f%.0f {flat} | xargs touch"))?;
+    prepare(&setting.place.path, &format!("rm -rf F && mkdir F && cd F && seq -f f%.0f {flat} | xargs touch"))?;
     let bin = setting.tools.display();
     // A root whose trash holds the tree, as a killed collection would leave it.
     let root = format!("mkdir {{new}} && '{bin}/release-mk' --quiet --root {{new}}/root --from B/1 > {{new}}/record");

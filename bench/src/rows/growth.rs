@@ -20,7 +20,7 @@ fn measure(setting: &Setting<'_>) -> Result<Measured> {
     for count in if setting.quick { vec![1, 10] } else { vec![1, 10, 100] } {
         let dirs = count * 10;
         let make = format!(
-            "mkdir T{count} && cd T{count} && head -c 20000 /dev/urandom > text && seq -f d%.0f {dirs} | while read -r d; do mkdir $d && split -b 200 -a 2 text $d/; done; rm text"
+            "rm -rf T{count} && mkdir T{count} && cd T{count} && head -c 20000 /dev/urandom > text && seq -f d%.0f {dirs} | while read -r d; do mkdir $d && split -b 200 -a 2 text $d/; done; rm text"
         );
         prepare(folder, &make)?;
         rows.push(Row::new(
@@ -34,7 +34,7 @@ fn measure(setting: &Setting<'_>) -> Result<Measured> {
     for count in if setting.quick { vec![10, 100] } else { vec![10, 100, 1000] } {
         // Each count has a root of its own, so that rows can be measured in any order.
         let make = format!(
-            "for n in $(seq {count}); do '{bin}/release-mk' --quiet --root R{count} --from B/1 --name r$n > /dev/null; done; ln -s releases/r{count} R{count}/current; sync -f ."
+            "rm -rf R{count}; for n in $(seq {count}); do '{bin}/release-mk' --quiet --root R{count} --from B/1 --name r$n > /dev/null; done; ln -s releases/r{count} R{count}/current; sync -f ."
         );
         prepare(folder, &make)?;
         rows.push(Row::new(

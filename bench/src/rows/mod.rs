@@ -36,7 +36,7 @@ pub(crate) fn groups() -> Vec<Group> {
 fn measured(setting: &Setting<'_>, rows: &[Row], rounds: usize, mut skipped: Vec<String>) -> Result<Measured> {
     let rounds = if setting.quick { 3 } else { rounds };
     let mut figures = Vec::new();
-    for row in rows {
+    for (index, row) in rows.iter().enumerate() {
         let needed = ["rsync", "zstd", "curl", "jq", "git", "supervisorctl"];
         let missing =
             needed.iter().find(|peer| row.against.contains(**peer) && said(&format!("command -v {peer}")).is_none());
@@ -45,7 +45,13 @@ fn measured(setting: &Setting<'_>, rows: &[Row], rounds: usize, mut skipped: Vec
         match missing {
             Some(peer) => skipped.push(format!("{}: {peer} is not installed", row.work)),
             None => match row.measure(setting, rounds) {
-                Ok(measured) => figures.push(measured),
+                Ok(measured) => {
+                    figures.push(measured);
+                    let rest = rows.iter().skip(index + 1).map(|row| format!("{}: the run was ended before", row.work));
+                    let skipped = skipped.iter().cloned().chain(rest).collect();
+                    let so_far = Measured { rows: figures.clone(), skipped, machine: setting.machine.clone() };
+                    setting.kept.write(*setting.group.borrow(), &so_far)?;
+                }
                 // The other rows do not depend on it; the page names it.
                 Err(error) => {
                     eprintln!("bench: SKIPPED {}: {error:#}", row.work);

@@ -26,6 +26,8 @@ const SUPERVISED: &str = "mkdir -p supervised && cd supervised && {
 
 fn measure(setting: &Setting<'_>) -> Result<Measured> {
     let failed = r#"{"schema":"cutover.record/1","ok":false,"changed":false,"dry_run":false,"pipe":"0123456789abcdef","host":"here","stages":[],"error":{"tool":"release-mk","code":"mk.step","message":"no","exit":1,"retryable":false}}"#;
+    // A record of another host would be refused.
+    let failed = failed.replace("\"here\"", &format!("\"{}\"", said("hostname").unwrap_or_default()));
     prepare(&setting.place.path, &format!("printf '%s\\n' '{failed}' > failed.json"))?;
     let stage = |tool: &str| format!("{{bin}}/{tool} --root none");
     let ours = [
