@@ -92,7 +92,11 @@ END
         cap production deploy:rollback
     "#;
     let repository = shop.path().join("repository");
-    shop.pipe(script).env("COUNT", count.to_string()).env("REPOSITORY", repository.display().to_string()).run().exits(0);
+    shop.pipe(script)
+        .env("COUNT", count.to_string())
+        .env("REPOSITORY", repository.display().to_string())
+        .run()
+        .exits(0);
 }
 
 #[test]
