@@ -71,6 +71,9 @@ impl By {
     }
 }
 
+/// So many refusals may be processes that are just ending.
+const FEW: usize = 16;
+
 /// Looks at every process but this one. Kernel threads and processes that end meanwhile do not count, nor
 /// does the machine's init where it may not be looked at.
 ///
@@ -86,16 +89,28 @@ pub fn scan(trees: &[Tree]) -> Result<Scan> {
         scan.unseen_processes += 1;
     }
     let own = std::process::id();
+    let mut refused = Vec::new();
     for pid in pids.into_iter().filter(|pid| *pid != own) {
         let Some(process) = stat(pid)? else { continue };
         match look(&process, &trees, &mut views) {
             Looked::At(uses) => scan.uses.extend(uses),
             // The machine's init runs no service itself, and some machines keep it even from root.
             Looked::Refused if pid == 1 && is_machines_own_namespace() => {}
-            Looked::Refused => scan.unseen_processes += 1,
+            Looked::Refused => refused.push(process),
             Looked::Gone => {}
         }
     }
+    // One that is about to end shows nothing any more and has not ended yet; by now it has. Where many are refused they
+    // are other users', and a second look would only be refused again.
+    let again = if refused.len() <= FEW { std::mem::take(&mut refused) } else { Vec::new() };
+    for process in again {
+        match look(&process, &trees, &mut views) {
+            Looked::At(uses) => scan.uses.extend(uses),
+            Looked::Refused => refused.push(process),
+            Looked::Gone => {}
+        }
+    }
+    scan.unseen_processes += refused.len() as u64;
     Ok(scan)
 }
 
