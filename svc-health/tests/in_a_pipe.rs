@@ -124,7 +124,7 @@ fn placeholders_get_their_values_from_the_record() {
     let route = format!(
         r#""stages":[{{"tool":"svc-route","version":"0.1.0","ok":true,"changed":false,"started_at":"2026-11-21T07:10:00Z","elapsed_ms":1,"via":"nginx","slots":{slots},"live":"blue","idle":"green"}}]"#
     );
-    let with_route = record("\"stages\":[]", &format!(r#""release":{{"id":"v2"}},"root":"/srv/shop",{route}"#));
+    let with_route = record("\"stages\":[]", &format!(r#""release":{{"id":"v2"}},{route}"#));
     let words =
         ["http://127.0.0.1:{idle.port}/", "--expect-body", "I am {release}", "--expect-header", "x-release: {release}"];
     let ran = piped(&with_route, &words);

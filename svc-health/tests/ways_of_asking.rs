@@ -135,6 +135,10 @@ fn pid_files_name_a_process_that_lives_or_they_do_not() {
     assert!(ran.status == 3 && ran.reason().contains("(sleep) began after the pid file was written"), "{ran:?}");
     std::fs::write(&path, format!("{}\n", child.id())).unwrap();
     child.kill().unwrap();
+    let stat = format!("/proc/{}/stat", child.id());
+    while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
     // Nobody has collected it: it is there, and has ended.
     let ran = health(&[&target, "--wait", "2s"]);
     assert!(ran.status == 3 && ran.reason().contains("has ended"), "{ran:?}");

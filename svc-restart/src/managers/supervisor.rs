@@ -59,7 +59,8 @@ impl Supervisor {
             Some((40 | 50, text)) => {
                 let info = self.info(instance)?;
                 if !ended_by_itself(&info) {
-                    bail!(refused(format!("supervisor did not start {instance}: {text}")));
+                    let why = info.text("spawnerr");
+                    bail!(refused(format!("supervisor did not start {instance}: {text}: {why}")));
                 }
                 bail!(
                     Failure::new(
