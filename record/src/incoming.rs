@@ -34,8 +34,9 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
     let began = clock::monotonic_us();
     let interrupts = Interrupts::watch().context("watch for signals")?;
     let mut downstream = Downstream::unknown();
-    let kind = input::kind(std::io::stdin());
-    if role == Role::Begins || options.no_record || kind == input::Stdin::Nothing {
+    let reads = role != Role::Begins && !options.no_record;
+    let kind = if reads { input::kind(std::io::stdin())? } else { input::Stdin::Nothing };
+    if kind == input::Stdin::Nothing {
         return Ok(Next::Work(Box::new(Incoming { record: fresh_record(), has_input: false, interrupts, downstream })));
     }
     let waiting = || {
@@ -111,13 +112,12 @@ fn died(role: Role, options: &Options, began: u64) -> anyhow::Result<Record> {
     Ok(record)
 }
 
-/// Whether the record was begun by an acting stage that refused what it got: the stage before it was killed, and
-/// nothing of the pipe reached it.
+/// Whether the record was begun by an acting stage that refused what it got or could not read it: nothing of the pipe
+/// reached it.
 fn knows_nothing_before(record: &Record) -> bool {
-    let refused = record
-        .error
-        .as_ref()
-        .is_some_and(|error| error.exit == Exit::EmptyInput.code() || error.exit == Exit::InvalidInput.code());
+    let refused = record.error.as_ref().is_some_and(|error| {
+        [Exit::EmptyInput.code(), Exit::InvalidInput.code()].contains(&error.exit) || error.code == input::UNREAD
+    });
     refused && record.root.is_none() && record.stages.iter().all(|stage| !stage.ok)
 }
 

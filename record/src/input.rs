@@ -13,6 +13,7 @@ use nix::sys::stat::fstat;
 use crate::downstream::{Downstream, mark};
 use crate::json::LARGEST;
 use crate::look::{broken, is_gone};
+use crate::{Exit, Failure};
 
 /// What stdin is, as far as records are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +29,21 @@ pub(crate) enum Stdin {
 /// How long a socket may stay silent before people are told what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks the kernel what stdin is.
-pub(crate) fn kind(stdin: impl AsFd) -> Stdin {
+/// The code of the error that stdin could not be read.
+pub(crate) const UNREAD: &str = "input.unread";
+
+fn unread() -> Failure {
+    Failure::new(Exit::Failed, UNREAD, "the record on stdin cannot be read")
+}
+
+/// Asks the kernel what stdin is. One that cannot be asked, as a file on a disk that is gone, is an error: taken for
+/// nothing, a tool would act alone behind a pipe that failed.
+pub(crate) fn kind(stdin: impl AsFd) -> anyhow::Result<Stdin> {
     match fstat(stdin).map(|stat| stat.st_mode & libc::S_IFMT) {
-        Ok(libc::S_IFIFO | libc::S_IFREG) => Stdin::Record,
-        Ok(libc::S_IFSOCK) => Stdin::Socket,
-        _ => Stdin::Nothing,
+        Ok(libc::S_IFIFO | libc::S_IFREG) => Ok(Stdin::Record),
+        Ok(libc::S_IFSOCK) => Ok(Stdin::Socket),
+        Ok(_) | Err(Errno::EBADF) => Ok(Stdin::Nothing),
+        Err(errno) => Err(errno).context(unread()),
     }
 }
 
@@ -69,7 +79,7 @@ pub(crate) fn read(
         let mut watched = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN), PollFd::new(stdout, PollFlags::empty())];
         match poll(&mut watched, timeout) {
             Err(Errno::EINTR) | Ok(0) => continue,
-            Err(e) => return Err(e).context("wait for a record on stdin"),
+            Err(e) => return Err(e).context(unread()),
             Ok(_) => {}
         }
         if is_gone(&watched[1]) {
@@ -85,7 +95,7 @@ pub(crate) fn read(
                 }
             }
             Err(e) if matches!(e.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {}
-            Err(e) => return Err(e).context("read the record from stdin"),
+            Err(e) => return Err(e).context(unread()),
         }
     }
     Ok(bytes)

@@ -96,3 +96,8 @@ pub(crate) fn replace(
     }
     replaced
 }
+
+/// Whether an error of [`replace`] says that the link was replaced all the same.
+pub(crate) fn is_done(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.exit() == Exit::Unrecorded)
+}

@@ -62,7 +62,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
                 history::bad(&lock, author.verdict(&link, &manifest))?;
             }
             let replaced = apply::replace(&lock, &author, &link, plan.from.clone(), &Papers::of(&to), &plan.to);
-            if replaced.as_ref().err().is_none_or(is_done) {
+            if replaced.as_ref().err().is_none_or(apply::is_done) {
                 pipe.changed();
             }
             replaced?;
@@ -85,11 +85,6 @@ fn first_of_all(pipe: &mut Pipe, root: &Path, link: &Name) -> anyhow::Result<()>
     pipe.plan("switch", path, to.map(|to| format!("from nothing to {to}")));
     pipe.changed();
     Ok(())
-}
-
-/// Whether the error says that the link was replaced all the same.
-fn is_done(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.exit() == Exit::Unrecorded)
 }
 
 fn refuse_without_target(pipe: &Pipe, asked: &Switch) -> anyhow::Result<()> {

@@ -51,10 +51,13 @@ pub(crate) fn undo(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<()> 
         pipe.begin_effect()?;
     }
     for (at, (name, back)) in task.links.iter().enumerate() {
-        restore(pipe, &lock, &author, name, back)?;
-        told.links[at].clone_from(&planned[at]);
-        told.to = told.links.first().and_then(|link| link.to.clone());
-        pipe.set_section(&told);
+        let restored = restore(pipe, &lock, &author, name, back);
+        if restored.as_ref().err().is_none_or(apply::is_done) {
+            told.links[at].clone_from(&planned[at]);
+            told.to = told.links.first().and_then(|link| link.to.clone());
+            pipe.set_section(&told);
+        }
+        restored?;
     }
     if let Some(manifest) = &task.condemned {
         let about = task.links.first().map_or_else(|| pipe.link(), |(name, _)| Ok(name.clone()))?;
@@ -119,8 +122,11 @@ fn restore(pipe: &mut Pipe, lock: &Lock<'_>, author: &Author, name: &Name, back:
                 Failure::new(Exit::UndoFailed, "switch.no_release", message)
                     .hint("release-ls shows what is there; release-switch --to ID takes one")
             })?;
-            apply::replace(lock, author, name, Some(from.clone()), &papers, to)?;
-            pipe.changed();
+            let replaced = apply::replace(lock, author, name, Some(from.clone()), &papers, to);
+            if replaced.as_ref().err().is_none_or(apply::is_done) {
+                pipe.changed();
+            }
+            replaced?;
             pipe.say(format!("{name} is back: {from} -> {}", to.release));
         }
         Back::Restored { to } => pipe.explain(format!("{name} names {to} again already")),

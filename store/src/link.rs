@@ -99,9 +99,12 @@ pub fn all(root: &Root) -> anyhow::Result<Vec<LinkState>> {
         if let Some(name) = name.filter(|_| is_link) {
             match look(root, name) {
                 Ok(link) => links.push(link),
-                // Somebody replaced it in this very moment by something that is no link.
-                Err(_) if root.dir().read_link(&entry).is_err() => {}
-                Err(e) => return Err(e),
+                Err(e) => match root.dir().stat_if_there(&entry)? {
+                    // Left out, a link that the disk does not tell would count as removed, and its release as free.
+                    Some(stat) if stat.kind() == Kind::Symlink => return Err(e),
+                    // Somebody replaced it in this very moment by something that is no link.
+                    _ => {}
+                },
             }
         }
     }

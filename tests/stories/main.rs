@@ -3,6 +3,7 @@
 
 mod a_deploy_with_systemd;
 mod a_disk_after_a_power_cut;
+mod a_disk_that_does_not_answer;
 mod a_disk_that_fills;
 mod a_failing_gate;
 mod a_good_deploy;
