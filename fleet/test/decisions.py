@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import unittest
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.cutover.deploy.plugins.filter import fleet
 from ansible_collections.cutover.deploy.plugins.module_utils import tool
 
 Json = dict[str, Any]
+MANUAL = Path(__file__).resolve().parents[2] / "docs/man"
 
 
 def switch(before: str, after: str, **more: Any) -> Json:
@@ -99,6 +102,56 @@ class Objections(unittest.TestCase):
         self.assertEqual(fleet.objections({"a": well, "b": dict(well, digest="d2")}, same_bytes=False), [])
 
 
+class Gathered(unittest.TestCase):
+    """From the variables of the hosts to what is known of them."""
+
+    def test_what_tasks_have_registered_becomes_runs(self) -> None:
+        """A task that was passed over is none, one without an exit status has started nothing."""
+        told = {"rc": 0, "record": record(switch("v1", "v2"))}
+        hostvars: dict[str, Json] = {
+            "a": {"cutover_host": {"current": "v1"}, "cutover_piped": told, "cutover_backed": {"skipped": True}},
+            "b": {"cutover_host": {}, "cutover_failed": "no", "cutover_piped": {"failed": True, "msg": "no tool"}},
+            "c": {"cutover_host": {"lost": False}, "cutover_piped": {"unreachable": True, "msg": "gone"}},
+        }
+        found = fleet.gathered(list(hostvars), hostvars)
+        self.assertEqual([run["record"] for run in found["a"]["runs"]], [told["record"]])
+        self.assertEqual((found["a"]["failed"], found["b"]["failed"]), ("", "no"))
+        self.assertTrue(found["b"]["runs"][0]["untouched"])
+        self.assertTrue(found["c"]["runs"][0]["lost"] and not found["c"]["runs"][0]["untouched"])
+        self.assertTrue(fleet.is_switched(told))
+        self.assertFalse(fleet.is_switched({"skipped": True}) or fleet.is_switched({}))
+
+    def test_a_host_that_dropped_out_stops_the_roll(self) -> None:
+        """It has noted nothing, not even that it failed."""
+        found = fleet.gathered(["a", "b"], {"a": {"cutover_host": {"current": "v1"}}, "b": {}})
+        (objection,) = fleet.objections(found)
+        self.assertIn("b: it dropped out", objection)
+
+
+class Batches(unittest.TestCase):
+    """How many hosts at a time."""
+
+    def test_as_ansible_counts_where_nobody_is_out(self) -> None:
+        """Percentages are of all hosts, rounded down, at least one; the last step repeats."""
+        usual = [1, "30%", "100%"]
+        for hosts, sizes in ((1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (10, [1, 3, 6]), (1000, [1, 300, 699])):
+            self.assertEqual(fleet.batches(usual, hosts), sizes)
+        self.assertEqual(fleet.batches([1, "10%"], 40), [1] + [4] * 9 + [3])
+        self.assertEqual(fleet.batches("50%", 4), [2, 2])
+
+    def test_no_batch_takes_out_more_than_may_be_out(self) -> None:
+        """And every host is in one, whatever the fleet's size: a law, tried on many."""
+        for hosts in range(1, 400):
+            for most in ("30%", "25%", "100%", 1, "7"):
+                for steps in ([1, "30%", "100%"], ["100%"], [5, 2]):
+                    sizes = fleet.batches(steps, hosts, most)
+                    self.assertEqual(sum(sizes), hosts)
+                    self.assertLessEqual(max(sizes), fleet.share(hosts, most))
+                    self.assertEqual(sizes[0] == 1, steps[0] == 1 or fleet.share(hosts, most) == 1 or hosts == 1)
+        self.assertEqual(fleet.batches([1, "30%", "100%"], 10, "30%"), [1, 3, 3, 3])
+        self.assertEqual(fleet.batches([1, "30%", "100%"], 1000, "30%"), [1, 300, 300, 300, 99])
+
+
 class Blame(unittest.TestCase):
     """Only a release's own no marks it bad on the other hosts."""
 
@@ -135,12 +188,15 @@ class Report(unittest.TestCase):
             "c": {"runs": [], "changes": True},
             "d": {"runs": [], "changes": False, "record": record(changed=False, dry_run=True)},
             "e": {"runs": [], "lost": True},
+            "f": {"runs": [], "changes": False},
+            "g": {"runs": [{"what": "back", "record": failed(switch("v2", "v1"), switch("v1", "v2", undo=True))}]},
         }
         lines = [json.loads(line) for line in fleet.report(hosts, "roll", "/srv/shop")]
-        self.assertEqual([line["known_as"] for line in lines], ["a", "a", "b", "c", "d", "e"])
+        self.assertEqual([line["known_as"] for line in lines], ["a", "a", "b", "c", "d", "e", "f", "g"])
         codes = [line.get("error", {}).get("code") for line in lines]
         unreachable = "fleet.unreachable"
-        self.assertEqual(codes, [None, None, unreachable, "fleet.not_reached", None, unreachable])
+        self.assertEqual(codes, [None, None, unreachable, "fleet.not_reached", None, unreachable, None, None])
+        self.assertEqual(fleet.fate(hosts["g"]), "not taken back")
         self.assertEqual(fleet.summary({"a": hosts["a"], "c": hosts["c"]}), "1 taken back (a); 1 not reached (c)")
 
 
@@ -170,6 +226,9 @@ class CommandLines(unittest.TestCase):
             ("svc_health", {"targets": ["x"], "header": ["Authorization: Bearer abc"]}),
             ("svc_health", {"targets": ["x"], "header": ["X-Api-Key: abc"]}),
             ("release_mk", {"from": "https://me:secret@example.org/shop.git"}),
+            ("release_mk", {"from": "https://secret@example.org/shop.git"}),
+            ("svc_health", {"targets": ["http://me:secret@shop/healthz"]}),
+            ("svc_restart", {"require": ["http://me:secret@shop/healthz"]}),
         ):
             with self.assertRaises(tool.Refused) as refused:
                 tool.arguments(name, options)
@@ -177,12 +236,49 @@ class CommandLines(unittest.TestCase):
             self.assertNotIn("secret@", str(refused.exception))
         allowed = {"targets": ["x"], "header": ["Authorization: @/etc/shop/token", "Host: shop"]}
         self.assertIn("--header=Authorization: @/etc/shop/token", tool.arguments("svc_health", allowed))
+        self.assertIn(
+            "--from=ssh://git@shop/shop.git", tool.arguments("release_mk", {"from": "ssh://git@shop/shop.git"})
+        )
+        # The log of the host has it before the module can refuse it, but for this.
+        self.assertTrue(tool.OPTIONS["svc_health"]["header"]["no_log"])
 
     def test_a_stage_nobody_has_is_refused(self) -> None:
         """As is an option no tool has."""
-        for wrong in ({"rm": {}}, {"release_gc": {"kep": 2}}, {"release_gc": {}, "release_pin": {}}, {}):
+        for wrong in (
+            {"rm": {}},
+            {"release_gc": {"kep": 2}},
+            {"release_gc": {}, "release_pin": {}},
+            {},
+            {"release_gc": 5},
+        ):
             with self.assertRaises(tool.Refused):
                 tool.pipe([wrong], False)
+
+    def test_the_modules_have_the_options_of_the_manual(self) -> None:
+        """But for what prints no record, and what a module settles itself."""
+        everywhere = {
+            "root",
+            "link",
+            "lock_wait",
+            "dry_run",
+            "no_record",
+            "report",
+            "allow_network_fs",
+            "quiet",
+            "verbose",
+        }
+        everywhere |= {"color", "schema", "help", "version"}
+        left_out = {"svc_health": {"nagios", "on_change"}, "svc_restart": {"status"}}
+        for name, options in tool.OPTIONS.items():
+            page = (MANUAL / f"{name.replace('_', '-')}.1").read_text().replace("\\-", "-")
+            written = {
+                found.replace("-", "_")
+                for found in re.findall(r"^(?:\\fB-\w\\fR, )?\\fB--([a-z0-9-]+)\\fR", page, re.MULTILINE)
+            }
+            self.assertTrue(written > {"root"} or name == "svc_health", name)
+            missing = written - everywhere - left_out.get(name, set()) - set(options)
+            unknown = set(options) - written - {tool.POSITIONAL.get(name)}
+            self.assertEqual((missing, unknown), (set(), set()), name)
 
 
 class Results(unittest.TestCase):
@@ -203,6 +299,17 @@ class Results(unittest.TestCase):
         """The link's first and last names count."""
         there = [switch("v1", "v2"), switch("v2", "v1", undo=True)]
         self.assertEqual(tool.diff({"stages": there}), {"before": "", "after": ""})
+
+    def test_a_wrong_command_line_is_told_in_the_words_of_the_tool(self) -> None:
+        """Not by the advice below it, nor by what the stages around it make of its end."""
+        said = (
+            "release-mk: stopped\n"
+            "svc-restart: error: the following required arguments were not provided:\n  --via <MANAGER>\n\n"
+            "Usage: svc-restart --via <MANAGER> <INSTANCE>...\n\nFor more information, try '--help'.\n"
+        )
+        wanted = "svc-restart: error: the following required arguments were not provided: --via <MANAGER>"
+        self.assertEqual(tool.misuse(said), wanted)
+        self.assertEqual(tool.misuse("release-mk: no space left\n"), "")
 
     def test_the_last_line_counts_if_it_is_whole(self) -> None:
         """A record that was cut off is none."""

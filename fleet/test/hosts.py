@@ -196,7 +196,7 @@ class Fleet:
         (self.directory / "ansible.cfg").write_text(
             f"[defaults]\ninventory={self.directory}/hosts\ncollections_path={self.directory}/collections\n"
             f"local_tmp={self.directory}/local\nremote_tmp={self.directory}-tmp\nretry_files_enabled=false\nforks=10\nnocolor=true\n"
-            "[ssh_connection]\npipelining=true\n"
+            "[connection]\npipelining=true\n[ssh_connection]\n"
             f"ssh_args=-F {self.directory}/ssh_config -C -o ControlMaster=auto -o ControlPersist=60\n"
             f"control_path_dir={self.directory}/c\n"
         )

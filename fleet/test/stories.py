@@ -173,15 +173,20 @@ class Stories:
         (package,) = self.packages.glob("*.deb")
 
         def install(host: Host, source: Path) -> None:
-            for changes in (True, False):
-                run = self.playbook("install", "-l", host.name, cutover_install_from=str(source))
+            for more, changes in ((["--check"], True), ([], True), ([], False)):
+                run = self.playbook("install", "-l", host.name, *more, cutover_install_from=str(source))
                 assert run.status == 0, run.text
                 assert (run.recap(host.name, "changed") > 0) == changes, run.text
+                assert bool(self.tool_on(host)) == (not more), run.text
             assert "release-ls" in host.run("release-ls", "--version")
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(install, self.hosts, (tarball, self.tools, package)))
-        return "a second time changes nothing"
+        return "--check says so before, a second time changes nothing"
+
+    def tool_on(self, host: Host) -> str:
+        """Where a host has the tools; empty where it has none."""
+        return host.run("sh", "-c", "command -v release-ls || :").strip()
 
     def check_mode_tells_the_truth_and_changes_nothing(self) -> str:
         """What --check --diff announces for the first and for the second release is what then happens."""
@@ -264,8 +269,10 @@ class Stories:
 
     def bad_in_a_batch_of_three_takes_the_whole_batch_back(self) -> str:
         """The hosts of the same batch were switched at the same time."""
-        run = self.roll("v6", bad_on="h2", cutover_serial=["100%"])
+        self.balancer.log()
+        run = self.roll("v6", bad_on="h2", cutover_serial=["100%"], cutover_most_out="100%")
         assert run.status != 0, run.text
+        assert [line.partition(" ")[0] for line in self.balancer.log()[:3]] == ["out"] * 3
         assert self.live() == ["v3"] * 3, self.live()
         assert all(self.serving(host) == {"v3"} for host in self.hosts)
         assert set(self.outcomes(run).values()) == {"taken_back"}, self.outcomes(run)
@@ -305,6 +312,15 @@ class Stories:
         assert self.outcomes(run) == {"h1": "not_reached", "h2": "unreachable", "h3": "not_reached"}
         return "nobody was touched"
 
+    def a_balancer_that_cannot_be_reached_stops_the_roll(self) -> str:
+        """Nobody is deployed to who could not be taken out."""
+        before = [host.state() for host in self.hosts]
+        run = self.roll("v5", cutover_out=str(HERE / "hooks/lost.yml"))
+        assert run.status != 0 and "h1: unreachable: what the tasks of" in run.text, run.text
+        assert [host.state() for host in self.hosts] == before
+        assert self.outcomes(run) == {"h1": "failed", "h2": "not_reached", "h3": "not_reached"}, self.outcomes(run)
+        return "nobody was touched"
+
     def a_host_lost_in_its_turn_stops_the_roll_and_the_rest_goes_back(self) -> str:
         """Its pipe goes on; the release is not to blame, and the same roll goes through when the host is back."""
         untouched = self.h3.state()
@@ -329,8 +345,11 @@ class Stories:
         assert self.live() == ["v3"] * 3, self.live()
         assert set(self.outcomes(back).values()) == {"taken_back"}, self.outcomes(back)
         assert {self.verdict(host, "v5") for host in self.hosts} == {"bad"}
-        forward = self.playbook("roll", cutover_release="v2")
+        self.balancer.log()
+        forward = self.playbook("roll", cutover_release="v2", cutover_serial=["100%"])
         assert forward.status == 0 and self.live() == ["v2"] * 3, forward.text
+        # Three tenths of three hosts is one at a time, however long the batch was to be.
+        assert self.balancer.log() == [f"{what} {host}" for host in ("h1", "h2", "h3") for what in ("out", "in")]
         # On host 3 the release before is another one than on hosts 1 and 2.
         self.h3.run("release-switch", "--root", "/srv/shop", "--to", "v1", "-n")
         self.h3.run("release-switch", "--root", "/srv/shop", "--good", "-n")
@@ -339,9 +358,18 @@ class Stories:
         split = self.playbook("rollback")
         assert split.status != 0 and "different releases" in split.text, split.text
         assert [host.state() for host in self.hosts] == before
+        # Host 2 says no to what all are to go back to: there it ends, and the same again finishes.
+        untouched = self.h3.state()
+        self.h2.run("sh", "-c", "echo h2 >/srv/shop/releases/v3/bad-on")
+        halfway = self.playbook("rollback", cutover_back_to="v3")
+        assert halfway.status != 0 and "h2: not taken back" in halfway.text, halfway.text
+        assert self.live() == ["v3", "v2", "v2"] and self.serving(self.h2) == {"v2"}, (self.live(), halfway.text)
+        assert self.h3.state() == untouched, "host 3 was touched"
+        self.h2.run("rm", "/srv/shop/releases/v3/bad-on")
         named = self.playbook("rollback", cutover_back_to="v3")
         assert named.status == 0 and self.live() == ["v3"] * 3, named.text
-        return "different landings are refused, a named one is not"
+        assert [self.outcomes(named)[host.name] for host in self.hosts] == ["unchanged", "taken_back", "taken_back"]
+        return "different landings are refused, a named one is not, and the first no ends it"
 
     def the_same_pipe_over_ssh_and_over_parallel(self) -> str:
         """The scripts of docs/fleet.md, as they stand there."""
@@ -399,6 +427,7 @@ class Stories:
             self.one_name_for_other_bytes_takes_all_back,
             self.a_controller_that_is_killed_leaves_what_the_same_roll_finishes,
             self.an_unreachable_host_stops_the_roll_before_it_begins,
+            self.a_balancer_that_cannot_be_reached_stops_the_roll,
             self.a_host_lost_in_its_turn_stops_the_roll_and_the_rest_goes_back,
             self.a_rollback_of_all_lands_on_one_release_or_is_refused,
             self.the_same_pipe_over_ssh_and_over_parallel,

@@ -12,6 +12,7 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.cutover.deploy.plugins.module_utils.tool import Refused, pipe, tool_of
 
 from ansible.plugins.action import ActionBase
 
@@ -27,6 +28,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         archive = arguments.pop("archive", None)
+        check(arguments.get("stages"), bool(archive))
         if not archive:
             return self._execute_module(module_args=arguments, task_vars=task_vars)
         archive = os.path.expanduser(archive)
@@ -34,7 +36,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"there is no archive {archive} on the controller")
         directory = self._make_tmp_path()
         remote = self._connection._shell.join_path(directory, os.path.basename(archive))
-        arguments["stages"] = [filled(stage, remote) for stage in arguments.get("stages") or []]
+        arguments["stages"] = [filled(stage, remote) for stage in arguments["stages"]]
         try:
             self._transfer_file(archive, remote)
             self._fixup_perms2((directory, remote))
@@ -43,8 +45,21 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(directory)
 
 
+def check(stages: t.Any, has_archive: bool) -> None:
+    """Refuses what no host should be asked, before a secret among it comes into the log of one."""
+    if not isinstance(stages, list) or not stages:
+        raise AnsibleActionFail("stages is a list of at least one stage, such as {release_gc: {keep: 5}}")
+    if not all(isinstance(stage, dict) for stage in stages):
+        raise AnsibleActionFail("a stage is one tool with its options, such as {release_gc: {keep: 5}}")
+    try:
+        pipe([filled(stage, "archive") for stage in stages] if has_archive else stages, False)
+    except Refused as why:
+        raise AnsibleActionFail(str(why)) from why
+
+
 def filled(stage: dict[str, t.Any], archive: str) -> dict[str, t.Any]:
     """A stage, where it makes the release with the archive as its source."""
-    if "release_mk" not in stage:
-        return stage
-    return {"release_mk": dict(stage["release_mk"] or {}, **{"from": archive})}
+    return {
+        name: dict(options or {}, **{"from": archive}) if tool_of(name) == "release_mk" else options
+        for name, options in stage.items()
+    }

@@ -30,6 +30,62 @@ def grouped(hosts: dict[str, str]) -> str:
     return "; ".join(f"{several(names)}: {answer or 'nothing'}" for answer, names in sorted(answers.items()))
 
 
+def gathered(hosts: list[str], hostvars: t.Mapping[str, t.Any]) -> Hosts:
+    """What is known of each host: what was noted when all were looked at, and what its pipes have answered."""
+    found: Hosts = {}
+    for host in hosts:
+        known = hostvars[host]
+        # A host that has dropped out before anything was noted must stop the roll, not be left out of it.
+        one = dict(known.get("cutover_host") or {"failed": "it dropped out before it was asked"})
+        one["failed"] = known.get("cutover_failed") or one.get("failed", "")
+        runs = ran("deploy", known.get("cutover_piped")), ran("back", known.get("cutover_backed"))
+        one["runs"] = [run for run in runs if run]
+        plan = ran("plan", known.get("cutover_landing"))
+        if plan:
+            one["plan"] = plan
+        found[host] = one
+    return found
+
+
+def ran(what: str, result: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+    """A pipe by what its task has registered; empty where the task was passed over."""
+    if not result or result.get("skipped"):
+        return {}
+    return {
+        "what": what,
+        "record": result.get("record") or {},
+        "lost": bool(result.get("unreachable")),
+        "msg": result.get("msg") or "",
+        # Without an exit status nothing was started.
+        "untouched": bool(result.get("failed")) and "rc" not in result,
+    }
+
+
+def has_failed(hosts: Hosts) -> bool:
+    """Whether any host has, so that no further batch begins."""
+    return any(one.get("failed") for one in hosts.values())
+
+
+def share(of: int, part: t.Any) -> int:
+    """A number of hosts, given as one or as a percentage, as Ansible counts them: rounded down, but one at least."""
+    text = str(part).strip()
+    number = int(float(text[:-1]) / 100 * of) if text.endswith("%") else int(text)
+    return max(number, 1)
+
+
+def batches(steps: t.Any, hosts: int, most: t.Any = "100%") -> list[int]:
+    """The sizes of all batches: the steps of `serial`, the last repeated, none above what may be out at once."""
+    steps = list(steps) if isinstance(steps, (list, tuple)) else [steps]
+    cap = share(hosts, most)
+    sizes: list[int] = []
+    left = hosts
+    while left > 0:
+        step = min(share(hosts, steps.pop(0) if len(steps) > 1 else steps[0]), left)
+        left -= step
+        sizes += [cap] * (step // cap) + ([step % cap] if step % cap else [])
+    return sizes or [1]
+
+
 def objections(hosts: Hosts, force: bool = False, same_bytes: bool = True) -> list[str]:
     """Why the roll must not begin, from what was seen on every host."""
     found = []
@@ -55,15 +111,10 @@ def after(record: Record | None) -> str:
     return next((now or "" for was, now in links(record).values()), "")
 
 
-def is_switched(runs: list[dict[str, t.Any]]) -> bool:
-    """Whether a host's deploy came through, so that only the fleet can take it back."""
-    record = runs[-1].get("record") if runs else None
+def is_switched(result: t.Mapping[str, t.Any] | None) -> bool:
+    """Whether a host's deploy came through, so that only the fleet can take it back; from what its task registered."""
+    record = ran("deploy", result).get("record")
     return bool(record and record.get("ok") and record.get("changed") and not record.get("dry_run"))
-
-
-def goes_back(hosts: Hosts) -> bool:
-    """Whether anything is to be taken back: a host has failed, or somebody asked for all to leave."""
-    return any(seen.get("failed") or seen.get("leaves") for seen in hosts.values())
 
 
 def serves(run: dict[str, t.Any] | None) -> bool:
@@ -110,7 +161,10 @@ def landing(hosts: Hosts) -> dict[str, t.Any]:
             places[host] = after(last)
     problem = ""
     if len(set(places.values())) > 1:
-        problem = f"these hosts would land on different releases: {grouped(places)}"
+        problem = (
+            f"these hosts would land on different releases: {grouped(places)}; "
+            "the playbook rollback takes all to the one that cutover_back_to names"
+        )
     elif problems and not places:
         problem = f"there is nowhere to go back to: {grouped(problems)}"
     elif any(why != "unreachable" for why in problems.values()):
@@ -120,19 +174,24 @@ def landing(hosts: Hosts) -> dict[str, t.Any]:
     return {"to": "" if problem else next(iter(places.values()), ""), "problem": problem}
 
 
-def entry(host: str, roll: str, root: str, code: str, message: str, status: int) -> Record:
-    """A record for a host that has written none itself."""
+def unchanged(host: str, roll: str, root: str) -> Record:
+    """A record for a host that was where it should be."""
     return {
         "schema": "cutover.record/1",
-        "ok": False,
+        "ok": True,
         "changed": False,
         "dry_run": False,
         "pipe": roll,
         "host": host,
         "root": root,
         "stages": [],
-        "error": {"tool": "fleet", "code": code, "message": message, "exit": status, "retryable": True},
     }
+
+
+def entry(host: str, roll: str, root: str, code: str, message: str) -> Record:
+    """A record for a host that has written none itself, and says why."""
+    error = {"tool": "fleet", "code": code, "message": message, "exit": 1, "retryable": True}
+    return dict(unchanged(host, roll, root), ok=False, error=error)
 
 
 def report(hosts: Hosts, roll: str, root: str) -> list[str]:
@@ -144,18 +203,18 @@ def report(hosts: Hosts, roll: str, root: str) -> list[str]:
             if run.get("record"):
                 records.append(run["record"])
             elif run.get("lost"):
-                records.append(entry(host, roll, root, UNREACHABLE, "unreachable: its state is not known", 1))
+                records.append(entry(host, roll, root, UNREACHABLE, "unreachable: its state is not known"))
             else:
-                records.append(entry(host, roll, root, NO_RECORD, run.get("msg") or "no record", 1))
+                records.append(entry(host, roll, root, NO_RECORD, run.get("msg") or "no record"))
         if not records:
             if seen.get("lost"):
-                records.append(entry(host, roll, root, UNREACHABLE, "unreachable before the roll began", 1))
+                records.append(entry(host, roll, root, UNREACHABLE, "unreachable before the roll began"))
             elif seen.get("failed"):
-                records.append(entry(host, roll, root, NO_RECORD, seen["failed"], 1))
-            elif seen.get("record") and not seen.get("changes", True):
-                records.append(seen["record"])
+                records.append(entry(host, roll, root, NO_RECORD, seen["failed"]))
+            elif not seen.get("changes", True):
+                records.append(seen.get("record") or unchanged(host, roll, root))
             else:
-                records.append(entry(host, roll, root, NOT_REACHED, "untouched: the roll had stopped before", 1))
+                records.append(entry(host, roll, root, NOT_REACHED, "untouched: the roll had stopped before"))
         lines += [json.dumps(dict(one, known_as=host), ensure_ascii=False) for one in records]
     return lines
 
@@ -178,6 +237,8 @@ def fate(seen: dict[str, t.Any]) -> str:
     if not record.get("ok"):
         if not serves(last):
             return "in doubt"
+        if last.get("what") == "back":
+            return "not taken back"
         return "taken back" if record.get("changed") else "failed"
     if last.get("what") == "back":
         return "taken back"
@@ -192,6 +253,11 @@ def summary(hosts: Hosts) -> str:
     return "; ".join(f"{len(names)} {what} ({several(names)})" for what, names in fates.items())
 
 
+def told(hosts: Hosts, roll: str, root: str) -> dict[str, t.Any]:
+    """All that is said at the end of a roll: the lines of the report, the summary, and why it has failed."""
+    return {"lines": report(hosts, roll, root), "summary": summary(hosts), "failures": failures(hosts)}
+
+
 def failures(hosts: Hosts) -> list[str]:
     """Why the roll has failed, a line per host; the first of them at most."""
     found = [f"{host}: {seen['failed']}" for host, seen in hosts.items() if seen.get("failed")]
@@ -204,13 +270,13 @@ class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """By their names."""
         return {
+            "gathered": gathered,
+            "batches": batches,
+            "has_failed": has_failed,
             "objections": objections,
             "is_switched": is_switched,
-            "goes_back": goes_back,
-            "serves": serves,
+            "may_serve": lambda result: serves(ran("", result)),
             "blamed": blamed,
             "landing": landing,
-            "report": report,
-            "summary": summary,
-            "failures": failures,
+            "told": told,
         }

@@ -18,8 +18,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 # Spelled as Python 3.8 reads it, which hosts may still have.
-Record = dict[str, t.Any]
-Spec = dict[str, dict[str, t.Any]]
+Record = t.Dict[str, t.Any]
+Spec = t.Dict[str, t.Dict[str, t.Any]]
 
 LIST: Record = {"type": "list", "elements": "str"}
 FLAG: Record = {"type": "bool", "default": False}
@@ -30,10 +30,12 @@ OPTIONS: dict[str, Spec] = {
     "release_mk": {
         "from": {"type": "str", "required": True},
         "ref": TEXT,
+        "submodules": FLAG,
         "name": TEXT,
         "exclude": LIST,
         "step": LIST,
         "artifact": LIST,
+        "resume": TEXT,
         "if_changed": FLAG,
         "force": FLAG,
         "skip_bad": FLAG,
@@ -49,12 +51,14 @@ OPTIONS: dict[str, Spec] = {
         "sha256": TEXT,
         "max_bytes": TEXT,
         "max_files": NUMBER,
+        "allow_external_symlinks": FLAG,
     },
     "release_switch": {
         "to": TEXT,
         "rollback": FLAG,
         "good": FLAG,
         "undo": FLAG,
+        "adopt": FLAG,
         "expect": TEXT,
         "link_path": TEXT,
         "reason": TEXT,
@@ -88,7 +92,8 @@ OPTIONS: dict[str, Spec] = {
         "expect_body": LIST,
         "expect_header": LIST,
         "expect_release": FLAG,
-        "header": LIST,
+        # Ansible writes what a module was given into the host's system log, before the module can refuse it.
+        "header": dict(LIST, no_log=True),
         "ca": TEXT,
         "insecure": FLAG,
         "parallel": NUMBER,
@@ -120,6 +125,10 @@ OPTIONS: dict[str, Spec] = {
         "timeout": TEXT,
         "require": LIST,
         "best_effort": FLAG,
+        "hold": FLAG,
+        "hold_for": TEXT,
+        "promote": {"type": "path"},
+        "abort": {"type": "path"},
         "undo": FLAG,
     },
     "svc_route": {
@@ -145,6 +154,7 @@ OPTIONS: dict[str, Spec] = {
         "backend": TEXT,
         "state_file": TEXT,
         "admin": TEXT,
+        "handler": TEXT,
     },
 }
 
@@ -160,7 +170,8 @@ COMMON: Spec = {
 
 # Names of header fields that carry a secret. Their values have no place in a process list or in a log of Ansible.
 SECRET_FIELD = re.compile(r"^(authorization|proxy-authorization|cookie)$|token|secret|password|api-?key", re.IGNORECASE)
-USER_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+# A name alone is none for ssh; for http it may be a token.
+SECRET_IN_URL = re.compile(r"^(https?://[^/@\s]+@|[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]*@)", re.IGNORECASE)
 
 # The lines of a tool's stderr that a failed task shows.
 SHOWN_LINES = 20
@@ -209,13 +220,24 @@ def refuse_secrets(tool: str, options: dict[str, t.Any]) -> None:
             )
     if tool == "release_mk" and options.get("from") == "-":
         raise Refused("a module has no stdin to read a release from: name a file on the host")
-    if tool == "release_mk" and USER_IN_URL.match(options.get("from") or ""):
-        raise Refused("the source is a URL with a password in it: use a key, or git's credential helper on the host")
+    if tool == "release_mk" and SECRET_IN_URL.match(options.get("from") or ""):
+        raise Refused(
+            "the source is a URL with a password or a token in it: use a key, or git's credential helper on the host"
+        )
+    for target in [*(options.get("targets") or []), *(options.get("require") or [])]:
+        if SECRET_IN_URL.match(target):
+            raise Refused("a target is a URL with a password in it: say it in a header, as 'Authorization: @FILE'")
 
 
 def is_head(tool: str, options: dict[str, t.Any]) -> bool:
     """Whether a tool with these options begins a pipe by itself."""
-    return tool == "release_mk" or (tool == "release_switch" and bool(options.get("to") or options.get("rollback")))
+    beginnings = {"release_switch": ("to", "rollback"), "svc_restart": ("promote", "abort")}
+    return tool == "release_mk" or any(options.get(one) for one in beginnings.get(tool, ()))
+
+
+def tool_of(name: str) -> str:
+    """The tool that a stage names: `release-mk` and `cutover.deploy.release_mk` are release_mk."""
+    return name.replace("-", "_").rpartition(".")[2]
 
 
 def stage(one: dict[str, t.Any]) -> tuple[str, dict[str, t.Any]]:
@@ -223,9 +245,11 @@ def stage(one: dict[str, t.Any]) -> tuple[str, dict[str, t.Any]]:
     if len(one) != 1:
         raise Refused("a stage is one tool with its options, such as {release_gc: {keep: 5}}")
     ((name, given),) = one.items()
-    name = name.replace("-", "_").rpartition(".")[2]
+    name = tool_of(name)
     if name not in OPTIONS:
         raise Refused(f"there is no tool {name}: " + ", ".join(sorted(OPTIONS)))
+    if given is not None and not isinstance(given, dict):
+        raise Refused(f"{name}: its options are a dictionary, such as {{keep: 5}}")
     given = {key: value for key, value in (given or {}).items() if value is not None}
     checked = ArgumentSpecValidator(OPTIONS[name]).validate(given)
     if checked.error_messages:
@@ -308,16 +332,15 @@ class Run:
         status, out, err = self.module.run_command(line, data=data, environ_update=self.environment)
         record = last_record(out)
         lines = err.strip().splitlines()[-SHOWN_LINES:]
+        wrong = misuse(err)
         if record is None:
-            why = lines[-1] if lines else "nothing was said"
-            self.module.fail_json(
-                msg=f"{os.path.basename(line[0])} ended with {status} and without a record: {why}",
-                rc=status,
-                stderr_lines=lines,
-            )
+            why = wrong or (lines[-1] if lines else "nothing was said")
+            self.module.fail_json(msg=f"ended with {status} and without a record: {why}", rc=status, stderr_lines=lines)
         result = outcome(record, status)
         result["diff"] = diff(record)
         if result.pop("failed"):
+            # A stage that was called wrongly writes no record; what the stages around it say is what follows from that.
+            result["msg"] = wrong or result["msg"]
             self.module.fail_json(rc=status, record=record, stderr_lines=lines, **result)
         self.module.exit_json(rc=status, record=record, **result)
 
@@ -332,6 +355,16 @@ def last_record(out: str) -> Record | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) and "ok" in record and "stages" in record else None
+
+
+def misuse(err: str) -> str:
+    """What a tool says of a command line that it does not take, as one line; empty where none has said so."""
+    lines = err.splitlines()
+    at = next((number for number, line in enumerate(lines) if re.match(r"(release|svc)-[a-z]+: error: ", line)), None)
+    if at is None:
+        return ""
+    end = next((number for number, line in enumerate(lines[at:], at) if not line.strip()), len(lines))
+    return " ".join(line.strip() for line in lines[at:end])
 
 
 def outcome(record: Record, status: int) -> dict[str, t.Any]:

@@ -23,6 +23,10 @@ options:
   ref:
     description: The branch, tag or commit of a git repository.
     type: str
+  submodules:
+    description: With O(ref) fetch the submodules of that commit too.
+    type: bool
+    default: false
   name:
     description: The name of the release. A fleet gives all hosts the same one.
     type: str
@@ -38,6 +42,9 @@ options:
     description: Keep only what matches of what was built.
     type: list
     elements: str
+  resume:
+    description: Go on with this unfinished build, all other options as before.
+    type: str
   if_changed:
     description: Build only if the source or the options that change the release differ from the live one's.
     type: bool
@@ -89,6 +96,10 @@ options:
   max_files:
     description: Refuse an archive of more entries.
     type: int
+  allow_external_symlinks:
+    description: Take symlinks of an archive that are absolute or lead out of the tree.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - cutover.deploy.tool
 """

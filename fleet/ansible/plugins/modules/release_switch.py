@@ -30,6 +30,10 @@ options:
     description: Behind a failed O(record) put back what its pipe switched; behind a good one mark the release good.
     type: bool
     default: false
+  adopt:
+    description: Take over a layout of the same form that another tool made.
+    type: bool
+    default: false
   expect:
     description: Do it only if the link names this release now.
     type: str

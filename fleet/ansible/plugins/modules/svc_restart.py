@@ -94,6 +94,19 @@ options:
     description: A failure is a warning.
     type: bool
     default: false
+  hold:
+    description: Stop behind the first batch and wait for a promotion. RV(held) is then true, and the task succeeds.
+    type: bool
+    default: false
+  hold_for:
+    description: With O(hold), refuse a promotion that comes later than this.
+    type: str
+  promote:
+    description: Go on with the held record in this file on the host, which is C(.cutover/run.json) in the root.
+    type: path
+  abort:
+    description: Turn the held record in this file on the host into a failed one, for the undo stages behind.
+    type: path
   undo:
     description: Behind a failed O(record) take back what its pipe restarted.
     type: bool

@@ -89,6 +89,9 @@ options:
   admin:
     description: For V(via=caddy) and V(via=traefik) the address of the admin API.
     type: str
+  handler:
+    description: For V(via=caddy) the C(@id) of the handler of the reverse proxy.
+    type: str
 extends_documentation_fragment:
   - cutover.deploy.tool
   - cutover.deploy.tool.record
