@@ -19,6 +19,7 @@ pub struct Pipe {
     dir: PathBuf,
     stdin: Option<Vec<u8>>,
     deadline: Duration,
+    is_awaited: bool,
 }
 
 impl Pipe {
@@ -40,6 +41,7 @@ impl Pipe {
             dir: shop.path().to_owned(),
             stdin: None,
             deadline: Duration::from_secs(60),
+            is_awaited: false,
         }
     }
 
@@ -83,6 +85,13 @@ impl Pipe {
         self
     }
 
+    /// What reads its stdout has said that it is ready, as a later stage of the tools does: the last stage need not find
+    /// out who reads, for which it would look at processes and wait.
+    pub fn awaited(mut self) -> Self {
+        self.is_awaited = true;
+        self
+    }
+
     /// Starts the script in a process group of its own.
     pub fn start(self) -> Running {
         let mut words = self.prefix.iter().chain(&self.shell);
@@ -99,7 +108,7 @@ impl Pipe {
                 Stdio::from(file)
             }
         });
-        Running::spawn(command, self.script, self.deadline)
+        Running::spawn(command, self.script, self.deadline, self.is_awaited)
     }
 
     /// Runs the script to its end.
@@ -112,7 +121,7 @@ impl Pipe {
         let mut command = Command::new(&self.shell[0]);
         command.args(&self.shell[1..]).arg(&self.script).current_dir(&self.dir).env_clear().envs(&self.env);
         command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
-        Running::spawn(command, self.script, self.deadline).wait()
+        Running::spawn(command, self.script, self.deadline, false).wait()
     }
 }
 

@@ -28,8 +28,12 @@ pub struct Running {
 }
 
 impl Running {
-    pub(crate) fn spawn(mut command: Command, script: String, deadline: Duration) -> Self {
+    pub(crate) fn spawn(mut command: Command, script: String, deadline: Duration, is_awaited: bool) -> Self {
         let mut child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        if let Some(stdout) = child.stdout.as_ref().filter(|_| is_awaited) {
+            // The mark of a ready reader: see record/src/downstream.rs. Without it there is only more to wait for.
+            let _ = rustix::pipe::fcntl_setpipe_size(stdout, 128 << 10);
+        }
         let group = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
         let stdout = child.stdout.take().map(read_all).unwrap_or_else(nothing);
         let stderr = child.stderr.take().map(read_all).unwrap_or_else(nothing);

@@ -107,7 +107,8 @@ impl Logged {
         let at_once = self.checker.violations();
         // Which line of the history reached the disk with the link is told by the next tool that takes the lock.
         wrong.extend(at_once.iter().filter(|broken| broken.promise != "I6").map(ToString::to_string));
-        let run = self.shop.pipe("release-gc --root $ROOT -n --keep 9 --keep-failed 0 --keep-unused 0s").run();
+        let run =
+            self.shop.pipe("release-gc --root $ROOT -n --keep 9 --keep-failed 0 --keep-unused 0s").awaited().run();
         if run.status != 0 {
             wrong.push(format!("a collection afterwards: {run}"));
         }
@@ -185,9 +186,17 @@ fn tools_that_did_not_sync_would_be_noticed_on_some_disk() {
     }
     let syncs = "fsync,fdatasync,syncfs";
     let before = format!("strace -f -qq -o /dev/null -e trace={syncs} -e inject={syncs}:retval=0");
-    let Some(logged) = logged(&before) else {
-        skip!("a logged disk needs root, /dev/fuse, loop devices and mkfs.ext4")
-    };
-    let (points, wrong) = logged.replayed(12, 1);
-    assert!(!wrong.is_empty(), "of {points} disks none lost anything");
+    let mut points = 0;
+    // Whoever syncs every file system of this machine meanwhile does what the tools did not do; so more than once.
+    for most in [12, 48, 192] {
+        let Some(logged) = logged(&before) else {
+            skip!("a logged disk needs root, /dev/fuse, loop devices and mkfs.ext4")
+        };
+        let (tried, wrong) = logged.replayed(most, 1);
+        points += tried;
+        if !wrong.is_empty() {
+            return;
+        }
+    }
+    panic!("of {points} disks none lost anything");
 }

@@ -115,7 +115,7 @@ fn holds_after(shop: &Shop, checker: &Checker, command: &str, run: &Run) {
             "{run}"
         );
     }
-    shop.pipe("release-gc --root $ROOT -n -q --keep 5 --keep-failed 0 --keep-unused 0s").run().exits(0);
+    shop.pipe("release-gc --root $ROOT -n -q --keep 5 --keep-failed 0 --keep-unused 0s").awaited().run().exits(0);
     checker.holds(format!("after a collection\n{run}"));
     assert_eq!(checker.debris(), [], "after a collection\n{run}");
 }

@@ -90,12 +90,12 @@ fn whoever_exchanges_names_during_a_deletion_leads_it_nowhere() {
                 tops.count()
             },
             || {
-                let run = shop.pipe("release-gc -q -n --root $ROOT --keep 5").run();
+                let run = shop.pipe("release-gc -q -n --root $ROOT --keep 5").awaited().run();
                 run.exits_one_of(&[0, 1]);
             },
         );
         before.assert_unchanged(&shop.surroundings(), "outside, during a deletion");
-        shop.pipe("release-gc -q -n --root $ROOT --keep 5").run().exits(0);
+        shop.pipe("release-gc -q -n --root $ROOT --keep 5").awaited().run().exits(0);
         assert_eq!(shop.debris(), [] as [&str; 0], "the collection after it leaves nothing");
         trials += TREES;
     }
@@ -146,7 +146,8 @@ fn whoever_exchanges_names_while_a_release_is_made_leads_it_nowhere() {
         let hit = attacked(
             || attack_builds(&staging, &canary),
             || {
-                let run = shop.pipe(format!("release-mk -q --root $ROOT --from {from} --name r{rounds}")).run();
+                let script = format!("release-mk -q --root $ROOT --from {from} --name r{rounds}");
+                let run = shop.pipe(script).awaited().run();
                 run.exits_one_of(&[0, 1, 77]);
             },
         );
@@ -156,7 +157,7 @@ fn whoever_exchanges_names_while_a_release_is_made_leads_it_nowhere() {
         if rounds % 10 == 0 {
             before.assert_unchanged(&shop.surroundings(), "outside, while releases were made");
             let collection = "release-gc -q -n --root $ROOT --keep 1 --keep-failed 0 --keep-unused 0s";
-            shop.pipe(collection).deadline(Duration::from_secs(120)).run().exits(0);
+            shop.pipe(collection).awaited().deadline(Duration::from_secs(120)).run().exits(0);
         }
     }
     before.assert_unchanged(&shop.surroundings(), "outside, while releases were made");

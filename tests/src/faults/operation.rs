@@ -1,5 +1,7 @@
 //! The operations that faults are tried on: each a command, what goes into it, and what it was to achieve.
 
+use std::sync::OnceLock;
+
 use super::{Fault, Tier};
 use crate::{Pipe, Shop};
 
@@ -94,9 +96,10 @@ impl Operation {
     }
 
     /// The command, after words that go before it, fed with what it reads. A collection looks at no more processes
-    /// than it must.
+    /// than it must; only a pin is left to find out who reads its record.
     pub(super) fn pipe(self, shop: &Shop, scene: &Scene, before: &str) -> Pipe {
         let pipe = shop.pipe(format!("exec {before} {}", scene.command));
+        let pipe = if self == Self::Pin { pipe } else { pipe.awaited() };
         let pipe = match &scene.stdin {
             Some(bytes) => pipe.stdin(bytes.clone()),
             None => pipe,
@@ -107,6 +110,8 @@ impl Operation {
 
 /// In a namespace without other processes, where such a one can be had.
 pub(super) fn alone(pipe: Pipe) -> Pipe {
+    static IS_POSSIBLE: OnceLock<bool> = OnceLock::new();
     let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    if crate::skip::succeeds(&[&words[..], &["true"]].concat()) { pipe.under(words) } else { pipe }
+    let is_possible = IS_POSSIBLE.get_or_init(|| crate::skip::succeeds(&[&words[..], &["true"]].concat()));
+    if *is_possible { pipe.under(words) } else { pipe }
 }

@@ -97,7 +97,7 @@ impl Pipeline {
             .collect();
         self.shop.write("services/deploy.sh", &stages.join(" | "));
         let script = format!("release-lock -q --root $ROOT -- {} services/deploy.sh", self.shell.join(" "));
-        self.shop.pipe(script).run()
+        self.shop.pipe(script).awaited().run()
     }
 
     fn reset(&self) {

@@ -102,7 +102,7 @@ impl Restart {
 
 impl Scene {
     fn run(&self, before: &str) -> Run {
-        self.shop.pipe(format!("exec {before} {}", self.command)).run()
+        self.shop.pipe(format!("exec {before} {}", self.command)).awaited().run()
     }
 
     /// Everything as it was: the instances up, each with its release; the record in run.json; an empty log.

@@ -34,16 +34,16 @@ impl Route {
     /// Tries every fault of the tier; an error where the proxy cannot be had.
     pub fn sweep(self) -> Result<Outcome, String> {
         let scene = self.scene()?;
-        scene.shop.pipe(scene.move_to(points::counting(), "green")).run().exits(0);
+        scene.run(points::counting(), "green").exits(0);
         let points = points::points(&scene.shop, &["KILL", "TERM"], Tier::asked().of(5, 10, usize::MAX));
         let mut outcome = Outcome::default();
         for point in &points {
-            scene.shop.pipe(scene.move_to("", "blue")).run().exits(0);
-            let run = scene.shop.pipe(scene.move_to(&point.strace(), "green")).run();
+            scene.run("", "blue").exits(0);
+            let run = scene.run(&point.strace(), "green");
             if Point::came(&scene.shop) {
                 let at = format!("svc-route with {self:?}, {point}\n{run}");
                 record(&mut outcome, &["I11", "I13"], scene.wrong(&run), &at);
-                let again = scene.shop.pipe(scene.move_to("", "green")).run();
+                let again = scene.run("", "green");
                 record(&mut outcome, &["I7"], scene.unfinished(&again), &format!("{at}\nagain: {again}"));
             }
             if says_enough(&outcome) {
@@ -72,7 +72,7 @@ impl Route {
         };
         let mut scene = Scene { shop, proxy, texts: None };
         let [new, old] = ["green", "blue"].map(|slot| {
-            scene.shop.pipe(scene.move_to("", slot)).run().exits(0);
+            scene.run("", slot).exits(0);
             fs::read(scene.file()).unwrap_or_default()
         });
         if self == Self::Nginx {
@@ -83,8 +83,12 @@ impl Route {
 }
 
 impl Scene {
-    fn move_to(&self, before: &str, slot: &str) -> String {
-        format!("exec {before} svc-route -q -n {} --to {slot} --drain 2s </dev/null", self.proxy.route())
+    fn run(&self, before: &str, slot: &str) -> Run {
+        let route = self.proxy.route();
+        self.shop
+            .pipe(format!("exec {before} svc-route -q -n {route} --to {slot} --drain 2s </dev/null"))
+            .awaited()
+            .run()
     }
 
     fn file(&self) -> PathBuf {
