@@ -74,7 +74,7 @@ fn whoever_exchanges_names_during_a_deletion_leads_it_nowhere() {
     outside(&shop);
     let before = shop.surroundings();
     let (mut trials, mut hits) = (0, 0);
-    let most = Tier::asked().of(200, 2_000, 10_000);
+    let most = Tier::asked().of(200, 10_000, 10_000);
     while trials < most {
         let trash = shop.root().join(".cutover/trash");
         fill_the_trash(&shop, &trash);

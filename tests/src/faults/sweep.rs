@@ -152,9 +152,9 @@ fn places(operation: Operation, fault: Fault, calls: &[String]) -> Vec<(String, 
     }
     let most = match fault {
         _ if tier != Tier::All => places.len(),
-        Fault::Signal("KILL") => 60,
-        Fault::Signal("TERM") | Fault::Once("ENOSPC" | "EIO") => 24,
-        _ => 8,
+        Fault::Signal("KILL") => 120,
+        Fault::Signal("TERM") | Fault::Once("ENOSPC" | "EIO") => 60,
+        _ => 16,
     };
     let step = places.len().div_ceil(most.max(1)).max(1);
     // Not always the same ones of those that are too many.
