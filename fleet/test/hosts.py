@@ -196,6 +196,8 @@ class Fleet:
         (self.directory / "ansible.cfg").write_text(
             f"[defaults]\ninventory={self.directory}/hosts\ncollections_path={self.directory}/collections\n"
             f"local_tmp={self.directory}/local\nremote_tmp={self.directory}-tmp\nretry_files_enabled=false\nforks=10\nnocolor=true\n"
+            # Also over what ssh_config says of a host that does not answer.
+            "timeout=3\n"
             "[connection]\npipelining=true\n[ssh_connection]\n"
             f"ssh_args=-F {self.directory}/ssh_config -C -o ControlMaster=auto -o ControlPersist=60\n"
             f"control_path_dir={self.directory}/c\n"

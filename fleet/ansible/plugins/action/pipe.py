@@ -21,7 +21,8 @@ class ActionModule(ActionBase):
     """The controller's half of cutover.deploy.pipe."""
 
     _requires_connection = True
-    TRANSFERS_FILES = True
+    # Only with an archive, so the directory for it is made then, and not before every pipe.
+    TRANSFERS_FILES = False
 
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Copies the archive, if there is one, and runs the pipe."""
@@ -34,15 +35,14 @@ class ActionModule(ActionBase):
         archive = os.path.expanduser(archive)
         if not os.path.isfile(archive):
             raise AnsibleActionFail(f"there is no archive {archive} on the controller")
+        # Ansible removes it behind the task.
         directory = self._make_tmp_path()
         remote = self._connection._shell.join_path(directory, os.path.basename(archive))
         arguments["stages"] = [filled(stage, remote) for stage in arguments["stages"]]
-        try:
-            self._transfer_file(archive, remote)
-            self._fixup_perms2((directory, remote))
-            return self._execute_module(module_args=arguments, task_vars=task_vars)
-        finally:
-            self._remove_tmp_path(directory)
+        self._transfer_file(archive, remote)
+        # Another user than the one who connects may have to read it.
+        self._fixup_perms2((directory, remote), execute=False)
+        return self._execute_module(module_args=arguments, task_vars=task_vars)
 
 
 def check(stages: t.Any, has_archive: bool) -> None:
