@@ -99,6 +99,8 @@ class Objections(unittest.TestCase):
             (found,) = fleet.objections({"a": well, "b": dict(well, **wrong)})
             self.assertIn(words, found)
         self.assertEqual(fleet.objections({"a": dict(well, verdict="bad")}, force=True), [])
+        (found,) = fleet.objections({"a": dict(well, here=True), "b": well}, has_source=False)
+        self.assertIn("no release of this name on b,", found)
         self.assertEqual(fleet.objections({"a": well, "b": dict(well, digest="d2")}, same_bytes=False), [])
 
 

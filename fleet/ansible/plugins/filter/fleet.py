@@ -86,7 +86,7 @@ def batches(steps: t.Any, hosts: int, most: t.Any = "100%") -> list[int]:
     return sizes or [1]
 
 
-def objections(hosts: Hosts, force: bool = False, same_bytes: bool = True) -> list[str]:
+def objections(hosts: Hosts, force: bool = False, same_bytes: bool = True, has_source: bool = True) -> list[str]:
     """Why the roll must not begin, from what was seen on every host."""
     found = []
     lost = [host for host, seen in hosts.items() if seen.get("lost")]
@@ -97,6 +97,9 @@ def objections(hosts: Hosts, force: bool = False, same_bytes: bool = True) -> li
         found.append(f"unreachable: {several(lost)}")
     if failed:
         found.append(f"failed: {grouped(failed)}")
+    absent = [host for host, seen in hosts.items() if not (seen.get("here") or seen.get("lost") or seen.get("failed"))]
+    if absent and not has_source:
+        found.append(f"there is no release of this name on {several(absent)}, and no cutover_source to make it from")
     if bad and not force:
         found.append(f"this release was bad on {several(bad)}; make another, or insist with cutover_force=true")
     if same_bytes and len(set(digests.values())) > 1:
