@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import unittest
@@ -12,7 +13,8 @@ from ansible_collections.cutover.deploy.plugins.filter import fleet
 from ansible_collections.cutover.deploy.plugins.module_utils import tool
 
 Json = dict[str, Any]
-MANUAL = Path(__file__).resolve().parents[2] / "docs/man"
+TOP = Path(__file__).resolve().parents[2]
+MANUAL = TOP / "docs/man"
 
 
 def switch(before: str, after: str, **more: Any) -> Json:
@@ -281,6 +283,23 @@ class CommandLines(unittest.TestCase):
             missing = written - everywhere - left_out.get(name, set()) - set(options)
             unknown = set(options) - written - {tool.POSITIONAL.get(name)}
             self.assertEqual((missing, unknown), (set(), set()), name)
+
+
+class Hosts(unittest.TestCase):
+    """What hosts may have."""
+
+    def test_python_3_8_can_read_the_modules(self) -> None:
+        """It knows `dict[str, int]` in annotations, which nobody evaluates, but not as a value."""
+        plugins = TOP / "fleet/ansible/plugins"
+        files = [*plugins.glob("modules/*.py"), *plugins.glob("module_utils/*.py")]
+        self.assertGreater(len(files), 10)
+        for file in files:
+            tree = ast.parse(file.read_text(), feature_version=(3, 8))
+            notes = [getattr(node, "annotation", None) or getattr(node, "returns", None) for node in ast.walk(tree)]
+            unread = {id(part) for note in notes if note for part in ast.walk(note)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and id(node) not in unread:
+                    self.assertNotIn(node.value.id, ("dict", "list", "set", "tuple"), f"{file.name}:{node.lineno}")
 
 
 class Results(unittest.TestCase):
