@@ -115,7 +115,10 @@ class Gathered(unittest.TestCase):
         hostvars: dict[str, Json] = {
             "a": {"cutover_host": {"current": "v1"}, "cutover_piped": told, "cutover_backed": {"skipped": True}},
             "b": {"cutover_host": {}, "cutover_failed": "no", "cutover_piped": {"failed": True, "msg": "no tool"}},
-            "c": {"cutover_host": {"lost": False}, "cutover_piped": {"unreachable": True, "msg": "gone"}},
+            "c": {
+                "cutover_host": {"lost": False},
+                "cutover_piped": {"unreachable": True, "failed": True, "msg": "gone"},
+            },
         }
         found = fleet.gathered(list(hostvars), hostvars)
         self.assertEqual([run["record"] for run in found["a"]["runs"]], [told["record"]])
