@@ -110,11 +110,15 @@ class Gathered(unittest.TestCase):
     """From the variables of the hosts to what is known of them."""
 
     def test_what_tasks_have_registered_becomes_runs(self) -> None:
-        """A task that was passed over is none, one without an exit status has started nothing."""
+        """A task that was passed over is none."""
         told = {"rc": 0, "record": record(switch("v1", "v2"))}
         hostvars: dict[str, Json] = {
             "a": {"cutover_host": {"current": "v1"}, "cutover_piped": told, "cutover_backed": {"skipped": True}},
-            "b": {"cutover_host": {}, "cutover_failed": "no", "cutover_piped": {"failed": True, "msg": "no tool"}},
+            "b": {
+                "cutover_host": {},
+                "cutover_failed": "no",
+                "cutover_piped": {"failed": True, "untouched": True, "msg": "no tool"},
+            },
             "c": {
                 "cutover_host": {"lost": False},
                 "cutover_piped": {"unreachable": True, "failed": True, "msg": "gone"},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible_collections.cutover.deploy.plugins.module_utils.tool import Refused, pipe, tool_of
 
 from ansible.plugins.action import ActionBase
@@ -34,27 +34,44 @@ class ActionModule(ActionBase):
             return self._execute_module(module_args=arguments, task_vars=task_vars)
         archive = os.path.expanduser(archive)
         if not os.path.isfile(archive):
-            raise AnsibleActionFail(f"there is no archive {archive} on the controller")
+            raise refused(f"there is no archive {archive} on the controller")
         # Ansible removes it behind the task.
         directory = self._make_tmp_path()
         remote = self._connection._shell.join_path(directory, os.path.basename(archive))
         arguments["stages"] = [filled(stage, remote) for stage in arguments["stages"]]
-        self._transfer_file(archive, remote)
+        try:
+            self._transfer_file(archive, remote)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as why:
+            raise refused(f"bring the archive: {why}") from why
         # Another user than the one who connects may have to read it.
         self._fixup_perms2((directory, remote), execute=False)
         return self._execute_module(module_args=arguments, task_vars=task_vars)
+
+    def cleanup(self, force: bool = False) -> None:
+        """Removes the directory. That it cannot be reached must not take the place of what became of the pipe."""
+        try:
+            super().cleanup(force)
+        except AnsibleConnectionFailure:
+            self._connection._shell.tmpdir = None
+
+
+def refused(why: str) -> AnsibleActionFail:
+    """A failure before anything was started on the host."""
+    return AnsibleActionFail(why, result={"untouched": True})
 
 
 def check(stages: t.Any, has_archive: bool) -> None:
     """Refuses what no host should be asked, before a secret among it comes into the log of one."""
     if not isinstance(stages, list) or not stages:
-        raise AnsibleActionFail("stages is a list of at least one stage, such as {release_gc: {keep: 5}}")
+        raise refused("stages is a list of at least one stage, such as {release_gc: {keep: 5}}")
     if not all(isinstance(stage, dict) for stage in stages):
-        raise AnsibleActionFail("a stage is one tool with its options, such as {release_gc: {keep: 5}}")
+        raise refused("a stage is one tool with its options, such as {release_gc: {keep: 5}}")
     try:
         pipe([filled(stage, "archive") for stage in stages] if has_archive else stages, False)
     except Refused as why:
-        raise AnsibleActionFail(str(why)) from why
+        raise refused(str(why)) from why
 
 
 def filled(stage: dict[str, t.Any], archive: str) -> dict[str, t.Any]:

@@ -51,14 +51,13 @@ def ran(what: str, result: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     """A pipe by what its task has registered; empty where the task was passed over."""
     if not result or result.get("skipped"):
         return {}
-    is_lost = bool(result.get("unreachable"))
     return {
         "what": what,
         "record": result.get("record") or {},
-        "lost": is_lost,
+        "lost": bool(result.get("unreachable")),
         "msg": result.get("msg") or "",
-        # Without an exit status nothing was started. Some versions of Ansible call a lost host failed as well.
-        "untouched": bool(result.get("failed")) and not is_lost and "rc" not in result,
+        # Only who can tell says so: nothing was started on the host.
+        "untouched": bool(result.get("untouched")),
     }
 
 

@@ -291,7 +291,7 @@ class Run:
         found = self.module.get_bin_path(name, opt_dirs=self.environment["PATH"].split(os.pathsep))
         if not found:
             self.module.fail_json(
-                msg=f"{name} is not on this host: the role cutover.deploy.install puts it there", tool_missing=name
+                msg=f"{name} is not on this host: the role cutover.deploy.install puts it there", untouched=True
             )
         return found
 
@@ -300,7 +300,7 @@ class Run:
         try:
             line = arguments(tool, self.params)
         except Refused as why:
-            self.module.fail_json(msg=str(why))
+            self.module.fail_json(msg=str(why), untouched=True)
         extra = ["--quiet", *self.shared()]
         record = self.params.get("record")
         if not is_head(tool, self.params) and not record:
@@ -315,7 +315,7 @@ class Run:
         try:
             line = pipe(stages, self.module.check_mode)
         except Refused as why:
-            self.module.fail_json(msg=str(why))
+            self.module.fail_json(msg=str(why), untouched=True)
         for name in [stage(one)[0] for one in stages]:
             self.program(name.replace("_", "-"))
         self.environment["CUTOVER_ROOT"] = self.params["root"]
