@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use dir::{Dir, Kind};
 use nix::errno::Errno;
@@ -36,6 +37,14 @@ impl Child<'_> {
     /// Its name.
     pub(crate) fn name(&self) -> &OsStr {
         OsStr::from_bytes(self.entry.file_name().to_bytes())
+    }
+
+    /// Its path, where `parent` is that of the directory. In one allocation: there is one for each file of a tree.
+    pub(crate) fn path_in(&self, parent: &Path) -> PathBuf {
+        let mut path = PathBuf::with_capacity(parent.as_os_str().len() + 1 + self.name().len());
+        path.push(parent);
+        path.push(self.name());
+        path
     }
 
     /// Its inode's number.

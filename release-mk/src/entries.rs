@@ -5,11 +5,11 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -19,8 +19,8 @@ use store::listing::{Entry, Reader, What, Writer, order};
 
 use crate::content::Sha;
 
-/// Entries held in memory: some 10 MiB with paths of usual length.
-const IN_MEMORY: usize = 60_000;
+/// Entries held in memory: some 25 MiB with paths of usual length.
+const IN_MEMORY: usize = 150_000;
 
 /// Collects entries from all threads.
 pub(crate) struct Entries {
@@ -124,22 +124,22 @@ impl PartialEq for Head {
 impl Eq for Head {}
 
 /// A directory of the tree.
-pub(crate) fn directory(path: &Path, mode: u32) -> Entry {
-    Entry { path: bytes(path.as_os_str()), what: What::Directory { mode } }
+pub(crate) fn directory(path: PathBuf, mode: u32) -> Entry {
+    Entry { path: bytes(path), what: What::Directory { mode } }
 }
 
 /// A regular file of the tree.
-pub(crate) fn file(path: &Path, mode: u32, size: u64, sha256: Sha) -> Entry {
-    Entry { path: bytes(path.as_os_str()), what: What::File { mode, size, sha256 } }
+pub(crate) fn file(path: PathBuf, mode: u32, size: u64, sha256: Sha) -> Entry {
+    Entry { path: bytes(path), what: What::File { mode, size, sha256 } }
 }
 
 /// A symlink of the tree.
-pub(crate) fn symlink(path: &Path, target: &OsStr) -> Entry {
-    Entry { path: bytes(path.as_os_str()), what: What::Symlink { target: bytes(target) } }
+pub(crate) fn symlink(path: PathBuf, target: OsString) -> Entry {
+    Entry { path: bytes(path), what: What::Symlink { target: target.into_vec() } }
 }
 
-fn bytes(text: &OsStr) -> Vec<u8> {
-    text.as_bytes().to_vec()
+fn bytes(path: PathBuf) -> Vec<u8> {
+    path.into_os_string().into_vec()
 }
 
 #[cfg(test)]
@@ -155,9 +155,9 @@ mod tests {
             let batch = (start..start + 1000).map(|n| {
                 let path = format!("{:07}", (n * 7919) % count);
                 match n % 3 {
-                    0 => directory(Path::new(&path), 0o755),
-                    1 => file(Path::new(&path), 0o644, n as u64, [7; 32]),
-                    _ => symlink(Path::new(&path), OsStr::new("a\nb")),
+                    0 => directory(path.into(), 0o755),
+                    1 => file(path.into(), 0o644, n as u64, [7; 32]),
+                    _ => symlink(path.into(), "a\nb".into()),
                 }
             });
             entries.add(batch.collect()).unwrap();

@@ -3,8 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a file takes on most disks, at least.
+/// What a file takes on most disks, at least, and a directory.
 const BLOCK: u64 = 4096;
+/// What one more name of a file takes: its entry, and its inode once more.
+const LINK: u64 = 512;
 
 /// What has been put into the tree so far.
 #[derive(Debug, Default)]
@@ -27,10 +29,16 @@ impl Meter {
         self.written.fetch_add(bytes.next_multiple_of(BLOCK), Ordering::Relaxed);
     }
 
-    /// The same for a file that is shared with the previous release.
+    /// A directory was made.
+    pub(crate) fn directory(&self) {
+        self.wrote(BLOCK);
+    }
+
+    /// One more file is complete, shared with the previous release.
     pub(crate) fn linked(&self, bytes: u64) {
         self.file(bytes);
         self.linked.fetch_add(1, Ordering::Relaxed);
+        self.written.fetch_add(LINK, Ordering::Relaxed);
     }
 
     /// Bytes that the disk has to take for it, about.

@@ -1,6 +1,6 @@
 //! Digests of a tree that is there: of what build steps left, and of a source before it is copied.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -40,7 +40,7 @@ pub(crate) struct Rehash<'a> {
 
 enum Task {
     Directory(PathBuf),
-    Files(Arc<(Dir, PathBuf)>, Vec<OsString>),
+    Files(Arc<Dir>, Vec<PathBuf>),
 }
 
 impl Rehash<'_> {
@@ -48,7 +48,7 @@ impl Rehash<'_> {
     pub(crate) fn run(&self, tick: impl FnMut() -> Result<()>) -> Result<()> {
         let work = |pool: &Pool<Task>, (copier, buffer): &mut (Copier, Buffer), task| match task {
             Task::Directory(path) => self.directory(pool, copier, buffer, path),
-            Task::Files(dir, names) => self.files(pool, copier, &dir, &names),
+            Task::Files(dir, paths) => self.files(pool, copier, &dir, paths),
         };
         pool::run(vec![Task::Directory(PathBuf::new())], Default::default, work, tick)
     }
@@ -56,14 +56,13 @@ impl Rehash<'_> {
     fn directory(&self, pool: &Pool<Task>, copier: &mut Copier, buffer: &mut Buffer, path: PathBuf) -> Result<()> {
         let dir = self.top.open_beneath(&path)?;
         if !path.as_os_str().is_empty() {
-            self.entries.add(vec![entries::directory(&path, mode(&dir.own_stat()?.0))])?;
+            self.entries.add(vec![entries::directory(path.clone(), mode(&dir.own_stat()?.0))])?;
         }
-        let here = Arc::new((dir, path));
-        let mut children = Children::of(&here.0, buffer);
-        let mut names = Vec::new();
+        let dir = Arc::new(dir);
+        let mut children = Children::of(&dir, buffer);
+        let mut files = Vec::new();
         while let Some(child) = children.next()? {
-            let name = child.name();
-            let path = here.1.join(name);
+            let path = child.path_in(&path);
             if child.is_dots() || self.exclude.matches(&path) {
                 continue;
             }
@@ -71,40 +70,44 @@ impl Rehash<'_> {
                 pool.push(Task::Directory(path));
                 continue;
             }
-            names.push(name.to_os_string());
-            if names.len() == BATCH {
-                let full = std::mem::take(&mut names);
+            files.push(path);
+            if files.len() == BATCH {
+                let full = std::mem::take(&mut files);
                 if pool.is_hungry() {
-                    pool.push(Task::Files(Arc::clone(&here), full));
+                    pool.push(Task::Files(Arc::clone(&dir), full));
                 } else {
-                    self.files(pool, copier, &here, &full)?;
+                    self.files(pool, copier, &dir, full)?;
                 }
             }
         }
-        self.files(pool, copier, &here, &names)
+        self.files(pool, copier, &dir, files)
     }
 
-    fn files(&self, pool: &Pool<Task>, copier: &mut Copier, here: &(Dir, PathBuf), names: &[OsString]) -> Result<()> {
-        let mut found = Vec::with_capacity(names.len());
-        for name in names {
+    fn files(&self, pool: &Pool<Task>, copier: &mut Copier, dir: &Dir, paths: Vec<PathBuf>) -> Result<()> {
+        let mut found = Vec::with_capacity(paths.len());
+        for path in paths {
             if pool.is_stopped() {
                 return Ok(());
             }
-            found.push(self.one(pool, copier, &here.0, name, &here.1.join(name))?);
+            found.push(self.one(pool, copier, dir, path)?);
         }
         self.entries.add(found)
     }
 
-    fn one(&self, pool: &Pool<Task>, copier: &mut Copier, dir: &Dir, name: &OsStr, path: &Path) -> Result<Entry> {
+    fn one(&self, pool: &Pool<Task>, copier: &mut Copier, dir: &Dir, path: PathBuf) -> Result<Entry> {
+        let name = path.file_name().unwrap_or_default();
         let stat = dir.stat(name)?;
         match stat.kind() {
-            Kind::Symlink => return Ok(entries::symlink(path, &dir.read_link(name)?)),
+            Kind::Symlink => {
+                let target = dir.read_link(name)?;
+                return Ok(entries::symlink(path, target));
+            }
             Kind::File => {}
             Kind::Directory | Kind::Other => bail!(
                 Failure::new(
                     Exit::Failed,
                     "mk.special",
-                    format!("{} is neither file, directory nor symlink: no release can hold it", shown(path))
+                    format!("{} is neither file, directory nor symlink: no release can hold it", shown(&path))
                 )
                 .hint("a socket, FIFO or device; remove it in the last --step, or name what to keep with --artifact")
             ),
@@ -113,7 +116,7 @@ impl Rehash<'_> {
         if let Some(sha256) = self.cache.and_then(|cache| cache.get(&stat.0)) {
             return Ok(entries::file(path, mode(&stat.0), stat.size(), sha256));
         }
-        let (stat, sha256) = read(copier, dir, name, path, &|| pool.is_stopped())?;
+        let (stat, sha256) = read(copier, dir, name, &path, &|| pool.is_stopped())?;
         if let Some(cache) = self.cache {
             cache.put(&stat, sha256);
         }

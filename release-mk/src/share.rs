@@ -94,14 +94,14 @@ pub(crate) fn link(shares: &[Share], tree: &Dir) -> Result<Vec<Entry>> {
             path.push(name);
             let (below, is_new) = dir.ensure_dir(name, 0o755).with_context(in_the_way)?;
             if is_new {
-                made.push(entries::directory(&path, 0o755));
+                made.push(entries::directory(path.clone(), 0o755));
             }
             dir = below;
         }
         let Some(name) = share.path.file_name() else { continue };
         let target = target(&share.path);
         dir.symlink(&target, name).with_context(in_the_way)?;
-        made.push(entries::symlink(&share.path, target.as_os_str()));
+        made.push(entries::symlink(share.path.clone(), target.into_os_string()));
     }
     Ok(made)
 }

@@ -32,5 +32,5 @@ pub(crate) fn write(tree: &Dir, path: &Path, text: &str) -> Result<Entry> {
             .hint("--stamp names a file at the top or in a directory of the source")
     })?;
     dir.create_file(name, text.as_bytes(), 0o644)?;
-    Ok(entries::file(path, 0o644, text.len() as u64, Sha256::digest(text).into()))
+    Ok(entries::file(path.to_path_buf(), 0o644, text.len() as u64, Sha256::digest(text).into()))
 }

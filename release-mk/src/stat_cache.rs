@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -25,10 +26,13 @@ const TOO_FRESH: i64 = 2;
 /// What identifies a file's content without reading it.
 type Key = [u8; 56];
 
+/// A digest that was remembered, and whether its file is still there.
+type Known = (Sha, AtomicBool);
+
 /// The digests of one source.
 pub(crate) struct Cache {
-    known: HashMap<Key, Sha>,
-    met: Mutex<Vec<(Key, Sha)>>,
+    known: HashMap<Key, Known>,
+    new: Mutex<Vec<(Key, Sha)>>,
     now: i64,
 }
 
@@ -41,37 +45,39 @@ impl Cache {
             .and_then(|cache| cache.open_file(name(path), OFlag::O_RDONLY, 0).ok())
             .and_then(|file| parse(BufReader::with_capacity(256 * 1024, file)).ok())
             .unwrap_or_default();
-        Self { known, met: Mutex::default(), now }
+        Self { known, new: Mutex::default(), now }
     }
 
     /// The digest of a file that is as it was.
     pub(crate) fn get(&self, stat: &FileStat) -> Option<Sha> {
-        let key = key(stat);
-        let sha256 = *self.known.get(&key)?;
-        self.met.lock().unwrap_or_else(PoisonError::into_inner).push((key, sha256));
-        Some(sha256)
+        let (sha256, met) = self.known.get(&key(stat))?;
+        met.store(true, Ordering::Relaxed);
+        Some(*sha256)
     }
 
     /// Remembers a file that was read.
     pub(crate) fn put(&self, stat: &FileStat, sha256: Sha) {
         if stat.st_ctime.saturating_add(TOO_FRESH) < self.now {
-            self.met.lock().unwrap_or_else(PoisonError::into_inner).push((key(stat), sha256));
+            self.new.lock().unwrap_or_else(PoisonError::into_inner).push((key(stat), sha256));
         }
     }
 
     /// Writes what was met in place of what was known, if there is anything new. Files that are gone are forgotten.
     pub(crate) fn write(self, state: &Dir, path: &Path) -> Result<()> {
-        let met = self.met.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if met.len() == self.known.len() && met.iter().all(|(key, _)| self.known.contains_key(key)) {
+        let new = self.new.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let is_met = |(_, met): &Known| met.load(Ordering::Relaxed);
+        if new.is_empty() && self.known.values().all(is_met) {
             return Ok(());
         }
+        let kept = self.known.iter().filter(|(_, known)| is_met(known)).map(|(key, (sha256, _))| (key, sha256));
+        let mut met = kept.chain(new.iter().map(|(key, sha256)| (key, sha256)));
         let (cache, _) = state.ensure_dir("cache", 0o700)?;
         let name = name(path);
         let temporary = format!(".{name}.{}", dir::random_suffix());
         let file = cache.open_file(&temporary, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?;
         let mut writer = BufWriter::with_capacity(256 * 1024, file);
         let written = writer.write_all(MAGIC).and_then(|()| {
-            met.iter().try_for_each(|(key, sha256)| writer.write_all(key).and_then(|()| writer.write_all(sha256)))?;
+            met.try_for_each(|(key, sha256)| writer.write_all(key).and_then(|()| writer.write_all(sha256)))?;
             writer.flush()
         });
         // Not synced: a cache that is lost or torn is only slow, and a torn one has a wrong length.
@@ -105,7 +111,7 @@ fn key(stat: &FileStat) -> Key {
     key
 }
 
-fn parse(mut from: impl Read) -> Result<HashMap<Key, Sha>> {
+fn parse(mut from: impl Read) -> Result<HashMap<Key, Known>> {
     let mut magic = [0; 16];
     from.read_exact(&mut magic)?;
     anyhow::ensure!(magic == *MAGIC, "another format");
@@ -123,7 +129,7 @@ fn parse(mut from: impl Read) -> Result<HashMap<Key, Sha>> {
         let (mut key, mut sha256) = ([0; 56], [0; 32]);
         key.copy_from_slice(&line[..56]);
         sha256.copy_from_slice(&line[56..]);
-        known.insert(key, sha256);
+        known.insert(key, (sha256, AtomicBool::new(false)));
     }
 }
 

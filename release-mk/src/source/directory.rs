@@ -4,7 +4,7 @@
 //! batch is done; what it contains was made before. So no file system order is relied on and the
 //! number of open descriptors does not grow with the tree.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -74,7 +74,7 @@ struct Pair {
 }
 
 struct Found {
-    name: OsString,
+    path: PathBuf,
     symlink: bool,
     inode: u64,
 }
@@ -150,21 +150,18 @@ impl Engine<'_> {
         while files.len() < NAMES {
             let Some(child) = children.next()? else { return Ok((files, true)) };
             let name = child.name();
-            let path = pair.path.join(name);
+            let path = child.path_in(&pair.path);
             if child.is_dots() || self.copy.exclude.matches(&path) {
                 continue;
             }
             match child.kind {
                 Kind::Directory => {
                     mkdirat(&pair.to, name, Mode::S_IRWXU).map_err(|e| pair.to.error("make directory", name, e))?;
+                    self.copy.meter.directory();
                     pool.push(Task::Directory(path));
                 }
                 Kind::Other => return Err(changed(&path).into()),
-                kind => files.push(Found {
-                    name: name.to_os_string(),
-                    symlink: kind == Kind::Symlink,
-                    inode: child.inode(),
-                }),
+                kind => files.push(Found { path, symlink: kind == Kind::Symlink, inode: child.inode() }),
             }
         }
         Ok((files, false))
@@ -172,19 +169,19 @@ impl Engine<'_> {
 
     fn files(&self, pool: &Pool<Task>, copier: &mut Copier, pair: Arc<Pair>, batch: Vec<Found>) -> Result<()> {
         let mut entries = Vec::with_capacity(batch.len());
-        for Found { name, symlink, .. } in batch {
+        for Found { path, symlink, .. } in batch {
             if pool.is_stopped() {
                 return Ok(());
             }
-            let entry = if symlink { self.symlink(&pair, &name) } else { self.file(pool, copier, &pair, &name) };
+            let entry = if symlink { self.symlink(&pair, path) } else { self.file(pool, copier, &pair, path) };
             entries.push(entry?);
         }
         self.copy.entries.add(entries)?;
         self.let_go(pair)
     }
 
-    fn symlink(&self, pair: &Pair, name: &OsStr) -> Result<Entry> {
-        let path = pair.path.join(name);
+    fn symlink(&self, pair: &Pair, path: PathBuf) -> Result<Entry> {
+        let name = name_of(&path);
         let stat = pair.from.stat(name).with_context(|| changed(&path))?;
         let target = pair.from.read_link(name).with_context(|| changed(&path))?;
         pair.to.symlink(&target, name)?;
@@ -192,11 +189,11 @@ impl Engine<'_> {
         utimensat(&pair.to, name, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::NoFollowSymlink)
             .map_err(|e| pair.to.error("set time of", name, e))?;
         self.copy.meter.file(0);
-        Ok(entries::symlink(&path, &target))
+        Ok(entries::symlink(path, target))
     }
 
-    fn file(&self, pool: &Pool<Task>, copier: &mut Copier, pair: &Pair, name: &OsStr) -> Result<Entry> {
-        let path = pair.path.join(name);
+    fn file(&self, pool: &Pool<Task>, copier: &mut Copier, pair: &Pair, path: PathBuf) -> Result<Entry> {
+        let name = name_of(&path);
         // Most files of a new release are as they were: those are not even opened.
         let (from, stat) = match &pair.previous {
             Some(_) => (None, pair.from.stat(name).with_context(|| unreadable(&path))?.0),
@@ -211,7 +208,7 @@ impl Engine<'_> {
         {
             self.link_to(&first, pair, name)?;
             self.copy.meter.file(size);
-            return Ok(entries::file(&path, mode, size, first.sha256));
+            return Ok(entries::file(path, mode, size, first.sha256));
         }
         let sha256 = match self.unchanged(pair, name, &path, &stat, mode) {
             Some(sha256) => sha256,
@@ -233,7 +230,7 @@ impl Engine<'_> {
         if let Some(inode) = inode {
             self.links.settle(inode, Copied { parent: Arc::clone(&pair.path), name: name.to_os_string(), sha256 });
         }
-        Ok(entries::file(&path, mode, size, sha256))
+        Ok(entries::file(path, mode, size, sha256))
     }
 
     fn open(pair: &Pair, name: &OsStr, path: &Path) -> Result<(File, FileStat)> {
@@ -316,7 +313,7 @@ impl Engine<'_> {
             closed.push((pair.path.to_path_buf(), mode, mtime));
         }
         if !pair.path.as_os_str().is_empty() {
-            self.copy.entries.add(vec![entries::directory(&pair.path, mode)])?;
+            self.copy.entries.add(vec![entries::directory(pair.path.to_path_buf(), mode)])?;
         }
         Ok(())
     }
@@ -331,6 +328,10 @@ impl Engine<'_> {
         }
         Ok(())
     }
+}
+
+fn name_of(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
 }
 
 fn batches(mut files: Vec<Found>) -> Vec<Vec<Found>> {

@@ -61,6 +61,6 @@ pub(crate) fn copy(
     let mode = metadata::mode_of_copy(&stat, uid, gid);
     metadata::finish(&copy, mode, &metadata::modified(&stat)).map_err(|e| to.error("set mode of", name, e))?;
     meter.file(size);
-    entries.add(vec![entries::file(path, mode, size, sha256)])?;
+    entries.add(vec![entries::file(path.to_path_buf(), mode, size, sha256)])?;
     Ok(sha256)
 }

@@ -166,18 +166,21 @@ impl Look<'_> {
             }
         }
         let mut children = Children::of(&dir, buffer);
+        let mut below = path.to_path_buf();
         while let Some(child) = children.next()? {
-            let below = path.join(child.name());
-            if child.is_dots() || self.exclude.matches(&below) {
+            if child.is_dots() {
                 continue;
             }
             if pool.is_stopped() {
                 break;
             }
+            below.push(child.name());
             match child.kind {
-                Kind::Directory => pool.push(below),
+                _ if self.exclude.matches(&below) => {}
+                Kind::Directory => pool.push(below.clone()),
                 _ => here.count(&dir, child.name(), &below),
             }
+            below.pop();
         }
         Ok(())
     }

@@ -71,13 +71,20 @@ impl<R: BufRead> Reader<R> {
 }
 
 fn unhex(text: &[u8]) -> anyhow::Result<[u8; 32]> {
-    ensure!(text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit), "no sha256 checksum");
-    let text = std::str::from_utf8(text)?;
     let mut bytes = [0; 32];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16)?;
+    ensure!(text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit), "no sha256 checksum");
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = nibble(pair[0]) << 4 | nibble(pair[1]);
     }
     Ok(bytes)
+}
+
+/// The value of a hexadecimal digit.
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
 }
 
 fn octal(text: &[u8]) -> anyhow::Result<u32> {

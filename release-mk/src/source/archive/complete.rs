@@ -47,7 +47,7 @@ pub(super) fn finish(
         }
         let dir = target.tree.open_beneath(&path)?;
         metadata::finish(&dir, mode, &mtime.unwrap_or(now)).with_context(|| format!("set mode of {}", shown(&path)))?;
-        made.push(entries::directory(&path, mode));
+        made.push(entries::directory(path, mode));
     }
     target.entries.add(made)
 }
@@ -76,5 +76,5 @@ fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
     let sha256 = Copier::default().copy(&job, &|| false);
     let sha256 = sha256.map_err(|fault| anyhow::anyhow!("read {} again: {fault:?}", shown(first)))?;
     target.meter.file(stat.size());
-    target.entries.add(vec![entries::file(path, stat.mode(), stat.size(), sha256)])
+    target.entries.add(vec![entries::file(path.to_path_buf(), stat.mode(), stat.size(), sha256)])
 }

@@ -90,14 +90,14 @@ fn write_one(pending: Pending, bytes: &[u8], target: &Target<'_>, modes: &ExactM
     let (size, sha256): (u64, Sha) = (content.len() as u64, Sha256::digest(content).into());
     target.remember(blob, sha256, size);
     if target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
-        return Ok(entries::file(&path, mode, size, sha256));
+        return Ok(entries::file(path, mode, size, sha256));
     }
     let (mut file, exact) = create(&parent, &path, mode, modes)?;
     file.write_all(content).with_context(|| format!("write {}", shown(&path)))?;
     finish(&file, exact, mode, &mtime, &path)?;
     target.meter.wrote(size);
     target.meter.file(size);
-    Ok(entries::file(&path, mode, size, sha256))
+    Ok(entries::file(path, mode, size, sha256))
 }
 
 /// Gives a written file its time, and its mode unless it was made with it.
