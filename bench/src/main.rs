@@ -61,7 +61,7 @@ fn run(arguments: &[String]) -> Result<()> {
     }
     let kept = Kept::at(&repository, quick);
     if !report {
-        let place = Place::make(&repository, keep)?;
+        let place = Place::make(&repository, keep, quick)?;
         let setting = Setting::new(&repository, &place, tools, quick)?;
         for group in groups.iter().filter(|group| only.is_empty() || only.iter().any(|name| name == group.name)) {
             setting.group.replace(group.name);

@@ -136,8 +136,6 @@ impl Row {
             }
             measure::prepare(folder, CLEARED)?;
         }
-        // What was deleted takes room in the image until then; without the right to trim it only grows.
-        let _ = measure::prepare(folder, "fstrim .");
         let [ours, peer] = &taken;
         let ratios = ours.iter().zip(peer).map(|(ours, peer)| ours.wall / peer.wall).collect();
         let figures = Figures {
