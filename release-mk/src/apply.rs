@@ -244,7 +244,7 @@ fn previous(pipe: &Pipe, root: &Root) -> Result<Option<Previous>> {
             }
         }
     });
-    let previous = Previous::new(tree, usize::try_from(count).unwrap_or(0).min(1 << 20), digests);
+    let previous = Previous::new(tree, usize::try_from(count).unwrap_or(0), digests);
     failed.map_or(Ok(Some(previous)), Err)
 }
 

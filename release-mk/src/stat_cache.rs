@@ -19,12 +19,14 @@ use store::listing::hex;
 
 use crate::content::Sha;
 
-const MAGIC: &[u8; 16] = b"cutover.stat/1\n\0";
+const MAGIC: &[u8; 16] = b"cutover.stat/2\n\0";
+/// So many files are remembered, in some 25 MiB; what a larger tree has besides is read each time.
+const MOST: usize = 150_000;
 /// Changes so close to the reading could be followed by another with the same time.
 const TOO_FRESH: i64 = 2;
 
-/// What identifies a file's content without reading it.
-type Key = [u8; 56];
+/// What identifies a file's content without reading it: half a digest of what `stat` says.
+type Key = [u8; 16];
 
 /// A digest that was remembered, and whether its file is still there.
 type Known = (Sha, AtomicBool);
@@ -58,7 +60,10 @@ impl Cache {
     /// Remembers a file that was read.
     pub(crate) fn put(&self, stat: &FileStat, sha256: Sha) {
         if stat.st_ctime.saturating_add(TOO_FRESH) < self.now {
-            self.new.lock().unwrap_or_else(PoisonError::into_inner).push((key(stat), sha256));
+            let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+            if new.len() < MOST {
+                new.push((key(stat), sha256));
+            }
         }
     }
 
@@ -70,7 +75,7 @@ impl Cache {
             return Ok(());
         }
         let kept = self.known.iter().filter(|(_, known)| is_met(known)).map(|(key, (sha256, _))| (key, sha256));
-        let mut met = kept.chain(new.iter().map(|(key, sha256)| (key, sha256)));
+        let mut met = kept.chain(new.iter().map(|(key, sha256)| (key, sha256))).take(MOST);
         let (cache, _) = state.ensure_dir("cache", 0o700)?;
         let name = name(path);
         let temporary = format!(".{name}.{}", dir::random_suffix());
@@ -95,19 +100,15 @@ fn name(path: &Path) -> String {
 }
 
 fn key(stat: &FileStat) -> Key {
-    let mut key = [0; 56];
-    let parts = [
-        stat.st_dev.to_le_bytes(),
-        stat.st_ino.to_le_bytes(),
-        stat.st_size.to_le_bytes(),
-        stat.st_mtime.to_le_bytes(),
-        stat.st_mtime_nsec.to_le_bytes(),
-        stat.st_ctime.to_le_bytes(),
-        stat.st_ctime_nsec.to_le_bytes(),
-    ];
-    for (to, part) in key.chunks_exact_mut(8).zip(parts) {
-        to.copy_from_slice(&part);
+    let mut hash = Sha256::new();
+    for part in [stat.st_dev.to_le_bytes(), stat.st_ino.to_le_bytes()] {
+        hash.update(part);
     }
+    for part in [stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec] {
+        hash.update(part.to_le_bytes());
+    }
+    let mut key = Key::default();
+    key.copy_from_slice(&hash.finalize()[..size_of::<Key>()]);
     key
 }
 
@@ -116,7 +117,7 @@ fn parse(mut from: impl Read) -> Result<HashMap<Key, Known>> {
     from.read_exact(&mut magic)?;
     anyhow::ensure!(magic == *MAGIC, "another format");
     let mut known = HashMap::new();
-    let mut line = [0; 88];
+    let mut line = [0; size_of::<Key>() + size_of::<Sha>()];
     loop {
         let mut got = 0;
         while got < line.len() {
@@ -126,9 +127,11 @@ fn parse(mut from: impl Read) -> Result<HashMap<Key, Known>> {
                 count => got += count,
             }
         }
-        let (mut key, mut sha256) = ([0; 56], [0; 32]);
-        key.copy_from_slice(&line[..56]);
-        sha256.copy_from_slice(&line[56..]);
+        anyhow::ensure!(known.len() < MOST, "more than are ever written");
+        let (mut key, mut sha256) = (Key::default(), Sha::default());
+        let (first, second) = line.split_at(key.len());
+        key.copy_from_slice(first);
+        sha256.copy_from_slice(second);
         known.insert(key, (sha256, AtomicBool::new(false)));
     }
 }

@@ -18,10 +18,13 @@ use nix::unistd::linkat;
 
 use crate::content::Sha;
 
+/// So many files are known, in 25 MiB; what a larger release has besides is copied.
+const MOST: usize = 450_000;
+
 /// The tree of the previous release with its digests by path.
 pub(crate) struct Previous {
     tree: Dir,
-    /// By hashes of their paths, so that a million paths need no more than 64 bytes each.
+    /// By hashes of their paths, so that the longest paths need no more than 64 bytes each.
     digests: HashMap<Key, Sha>,
     keys: Keys,
     /// The directory that was asked for last: files come directory by directory.
@@ -32,8 +35,8 @@ impl Previous {
     /// The tree and the `(path, digest)` of its regular files, of which there are about `count`.
     pub(crate) fn new(tree: Dir, count: usize, digests: impl Iterator<Item = (Vec<u8>, Sha)>) -> Self {
         let keys = Keys::default();
-        let mut known = HashMap::with_capacity(count);
-        known.extend(digests.map(|(path, sha256)| (keys.of(&path), sha256)));
+        let mut known = HashMap::with_capacity(count.min(MOST));
+        known.extend(digests.take(MOST).map(|(path, sha256)| (keys.of(&path), sha256)));
         Self { tree, digests: known, keys, last: Mutex::default() }
     }
 
