@@ -5,8 +5,15 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use process::listener::{Listening, Owners, owners};
+
+/// One test at a time: a child that has not become its program yet holds the sockets of all of them.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Says who owns it, without the processes that even root may not look at, as in some containers.
 fn asked(address: &Listening) -> Owners {
@@ -23,6 +30,7 @@ fn is_root() -> bool {
 
 #[test]
 fn the_holder_of_a_listening_socket_is_found_also_behind_a_wildcard() {
+    let _alone = alone();
     if !is_root() {
         return eprintln!("SKIPPED: without root other processes cannot be seen");
     }
@@ -43,6 +51,7 @@ fn the_holder_of_a_listening_socket_is_found_also_behind_a_wildcard() {
 
 #[test]
 fn every_child_of_a_forking_server_is_an_owner() {
+    let _alone = alone();
     let script = "import os, socket, sys\n\
         s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n\
         child = os.fork()\n\
@@ -63,6 +72,7 @@ fn every_child_of_a_forking_server_is_an_owner() {
 
 #[test]
 fn a_unix_socket_is_found_by_its_file_not_by_its_name() {
+    let _alone = alone();
     if !is_root() {
         return eprintln!("SKIPPED: without root other processes cannot be seen");
     }
@@ -80,6 +90,7 @@ fn a_unix_socket_is_found_by_its_file_not_by_its_name() {
 
 #[test]
 fn a_replaced_server_that_still_listens_is_no_owner_of_the_new_socket() {
+    let _alone = alone();
     if !is_root() {
         return eprintln!("SKIPPED: without root other processes cannot be seen");
     }
