@@ -119,18 +119,19 @@ impl Halt {
         }
         running.signal_all(Signal::SIGKILL);
         drop(running);
-        kill_halted(&Self::dir(shop).join("alive"));
+        kill_halted(&Self::dir(shop));
     }
 }
 
-/// What a stage runs has a process group of its own: the halted program is killed by what it waits for.
-fn kill_halted(lock: &Path) {
-    let lock = lock.display().to_string();
+/// What a stage runs has a process group of its own: the halted program is killed by what it waits for, or by the name it
+/// was called by if it does not wait yet.
+fn kill_halted(dir: &Path) {
+    let dir = format!("{}/", dir.display());
     for process in fs::read_dir("/proc").expect("read /proc").flatten() {
         let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw);
         if let Some(pid) = pid
-            && words.split(|byte| *byte == 0).any(|word| word == lock.as_bytes())
+            && words.split(|byte| *byte == 0).any(|word| word.starts_with(dir.as_bytes()))
         {
             let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
         }
