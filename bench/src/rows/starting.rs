@@ -12,7 +12,12 @@ pub(super) const GROUP: Group = Group {
     about: "`--version` builds the whole command line parser and does nothing else. The five stages pass on a failed \
             record, as they do when the first of them fails.",
     measure,
-    why: &[],
+    why: &[(
+        "a pipe of five stages",
+        "Five starts of a tool, by the rows above, and one of a shell are 3 ms of the 5. The rest is what makes it a pipe that \
+         undoes itself: each stage tells the one before that it is ready to read, and looks for a reader of its own before it \
+         goes on. jq starts none of this and still takes thirteen times as long.",
+    )],
 };
 
 /// Supervisor with two programs that ignore nothing and end at once.
