@@ -164,4 +164,22 @@ mod tests {
         fresh.write(&dir, Path::new("/fresh")).unwrap();
         assert_eq!(Cache::read(&dir, Path::new("/fresh"), later).get(&stat), None);
     }
+
+    #[test]
+    fn a_tree_of_any_size_leaves_no_more_than_is_held() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temporary.path()).unwrap();
+        let mut stat = dir.own_stat().unwrap().0;
+        let later = stat.st_ctime + 10;
+        for first in [0, MOST as u64] {
+            let cache = Cache::read(&dir, Path::new("/large"), later);
+            for inode in first..first + MOST as u64 + 10 {
+                stat.st_ino = inode;
+                cache.put(&stat, [7; 32]);
+            }
+            assert_eq!(cache.new.lock().unwrap().len(), MOST);
+            cache.write(&dir, Path::new("/large")).unwrap();
+            assert_eq!(Cache::read(&dir, Path::new("/large"), later).known.len(), MOST);
+        }
+    }
 }

@@ -121,3 +121,17 @@ impl Keys {
         (self.0.hash_one(path), self.1.hash_one(path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_release_of_any_size_no_more_is_known_than_is_held() {
+        let temporary = tempfile::tempdir().unwrap();
+        let digests = (0..MOST + 10).map(|n| (n.to_string().into_bytes(), [7; 32]));
+        let previous = Previous::new(Dir::open(temporary.path()).unwrap(), usize::MAX, digests);
+        assert_eq!(previous.digests.len(), MOST);
+        assert!(previous.had(b"0", &[7; 32]) && !previous.had(MOST.to_string().as_bytes(), &[7; 32]));
+    }
+}
