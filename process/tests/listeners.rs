@@ -32,7 +32,7 @@ fn is_root() -> bool {
 fn the_holder_of_a_listening_socket_is_found_also_behind_a_wildcard() {
     let _alone = alone();
     if !is_root() {
-        return eprintln!("SKIPPED: without root other processes cannot be seen");
+        return skip::note("without root other processes cannot be seen");
     }
     let exact = TcpListener::bind("127.0.0.1:0").unwrap();
     assert_eq!(asked(&Listening::Tcp(exact.local_addr().unwrap())), own());
@@ -74,7 +74,7 @@ fn every_child_of_a_forking_server_is_an_owner() {
 fn a_unix_socket_is_found_by_its_file_not_by_its_name() {
     let _alone = alone();
     if !is_root() {
-        return eprintln!("SKIPPED: without root other processes cannot be seen");
+        return skip::note("without root other processes cannot be seen");
     }
     let directory = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
@@ -92,7 +92,7 @@ fn a_unix_socket_is_found_by_its_file_not_by_its_name() {
 fn a_replaced_server_that_still_listens_is_no_owner_of_the_new_socket() {
     let _alone = alone();
     if !is_root() {
-        return eprintln!("SKIPPED: without root other processes cannot be seen");
+        return skip::note("without root other processes cannot be seen");
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.sock");

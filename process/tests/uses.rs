@@ -1,9 +1,4 @@
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "real processes are what is looked at"
-)]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "real processes are what is looked at")]
 //! Whatever a process uses of a tree, and under whatever name, it is found.
 
 use std::fs;
@@ -72,10 +67,6 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
-}
-
 #[test]
 fn executed_stood_in_and_open_files_are_uses() {
     let release = release();
@@ -97,7 +88,7 @@ fn a_mapped_library_is_a_use_although_nobody_holds_it_open() {
         .into_iter()
         .find(|path| Path::new(path).exists())
     else {
-        return skipped("no shared library to preload here");
+        return skip::note("no shared library to preload here");
     };
     let copy = release.path.join("lib.so");
     fs::copy(library, &copy).unwrap();
@@ -134,7 +125,7 @@ fn a_process_whose_main_thread_has_ended_is_looked_at_through_another() {
         threading.Thread(target=stay).start()\n\
         ctypes.CDLL(None).syscall(60, 0)\n";
     if !cfg!(target_arch = "x86_64") || !Path::new("/usr/bin/python3").exists() {
-        return skipped("needs python3 on x86-64");
+        return skip::note("needs python3 on x86-64");
     }
     let service = Service::start(Command::new("python3").args(["-c", script]).arg(&release.path));
     assert_eq!(ways(&service, &release.path), [By::Cwd]);
@@ -143,7 +134,7 @@ fn a_process_whose_main_thread_has_ended_is_looked_at_through_another() {
 #[test]
 fn processes_of_other_users_and_in_other_namespaces_are_found() {
     if !is_root() {
-        return skipped("other users and mount namespaces need root");
+        return skip::note("other users and mount namespaces need root");
     }
     let release = release();
     let path = release.path.display();
@@ -174,7 +165,7 @@ fn processes_of_other_users_and_in_other_namespaces_are_found() {
 fn a_root_directory_in_a_tree_is_a_use() {
     let busybox = Path::new("/bin/busybox");
     if !is_root() || !busybox.exists() {
-        return skipped("chroot needs root and busybox-static");
+        return skip::note("chroot needs root and busybox-static");
     }
     let release = release();
     fs::copy(busybox, release.path.join("sh")).unwrap();
@@ -185,7 +176,7 @@ fn a_root_directory_in_a_tree_is_a_use() {
 #[test]
 fn processes_that_may_not_be_looked_at_are_counted_and_kernel_threads_are_not() {
     if !is_root() {
-        return skipped("needs root to become nobody");
+        return skip::note("needs root to become nobody");
     }
     // Some containers keep a process even from root.
     let unseen_by_root = scan(&[]).unwrap().unseen_processes.to_string();

@@ -103,7 +103,7 @@ fn what_processes_use_stays_whoever_they_are() {
         services.push(Service::start(Command::new("unshare").args(["-m", "sh", "-c", &script])));
         used.extend(["r3", "r4"]);
     } else {
-        eprintln!("SKIPPED: other users and mount namespaces need root");
+        skip::note("other users and mount namespaces need root");
     }
     let answer = root.gc(&["--keep", "1"]);
     assert_eq!(answer.status, 0, "{answer:?}");
@@ -165,7 +165,7 @@ fn what_cannot_be_removed_fails_a_collection_alone_and_warns_in_a_pipe() {
     let fixed = root.release(1).join("sub/file");
     let chattr = |flag: &str, path: &Path| Command::new("chattr").arg(flag).arg(path).output();
     if !chattr("+i", &fixed).is_ok_and(|output| output.status.success()) {
-        return eprintln!("SKIPPED: immutable files need root and a file system that has them");
+        return skip::note("immutable files need root and a file system that has them");
     }
     let answer = root.gc(&["--keep", "1"]);
     let left = answer.stage()["left"][0]["path"].as_str().unwrap_or_default().to_owned();
@@ -259,7 +259,7 @@ fn failed_and_held_records_pass_by_and_an_empty_one_is_refused() {
 #[test]
 fn a_root_that_uid_0_collects_stays_its_owner_s() {
     if !is_root() {
-        return eprintln!("SKIPPED: needs root");
+        return skip::note("needs root");
     }
     let root = root(5);
     let nobody = "65534:65534";

@@ -99,7 +99,7 @@ fn the_page_is_not_empty_and_no_text_leaves_its_box() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::write(&page, &output.stdout).unwrap();
     let Some(browser) = browser() else {
-        eprintln!("SKIPPED: no chromium in /usr/bin");
+        skip::note("no chromium in /usr/bin");
         return;
     };
     let profile = temporary.path().join("profile");

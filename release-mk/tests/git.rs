@@ -1,10 +1,5 @@
 //! A git revision becomes a release, and nothing of the repository runs.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "tests make files and run programs"
-)]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests make files and run programs")]
 
 mod site;
 
@@ -31,7 +26,7 @@ fn git_in(site: &Site, repository: &str, arguments: &[&str]) -> String {
 
 fn repository() -> Option<Site> {
     if Command::new("git").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no git");
+        skip::note("there is no git");
         return None;
     }
     let site = Site::new();

@@ -184,7 +184,7 @@ fn a_mount_in_the_tree_is_left_alone_and_the_rest_goes() {
         Command::new("mount").args(arguments).arg(tree.join(at)).stderr(std::process::Stdio::null()).status()
     };
     if !mount(&["-t", "tmpfs", "none"], "tmpfs").is_ok_and(|status| status.success()) {
-        return eprintln!("SKIPPED: mounting needs root");
+        return skip::note("mounting needs root");
     }
     let outside = place.holder.path().join("outside");
     assert!(mount(&["--bind", outside.to_str().unwrap()], "bind").unwrap().success());
@@ -211,7 +211,7 @@ fn an_immutable_file_is_reported_and_the_rest_goes() {
     fs::write(tree.join("a/b/loose"), "x").unwrap();
     let chattr = |flag: &str| Command::new("chattr").arg(flag).arg(tree.join("a/b/fixed")).output();
     if !chattr("+i").is_ok_and(|output| output.status.success()) {
-        return eprintln!("SKIPPED: immutable files need root and a file system that has them");
+        return skip::note("immutable files need root and a file system that has them");
     }
     let deleted = place.delete();
     assert!(chattr("-i").unwrap().status.success());
