@@ -55,7 +55,6 @@ fn an_archive_with_one_hostile_entry_is_refused_whole() {
     site.mk(seed.parent().unwrap(), &["--name", "seed"]).expect(0);
     let before = site.state();
     let set_id = |mode| Entry { mode, ..file("s") };
-    let deep: &'static str = "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d";
     let cases = [
         ("dot dot", vec![file("../evil")], "archive.path"),
         ("dot dot inside", vec![file("a/../../evil")], "archive.path"),
@@ -82,7 +81,6 @@ fn an_archive_with_one_hostile_entry_is_refused_whole() {
         ("a file where a directory is needed", vec![file("a"), file("a/b")], "archive.duplicate"),
         ("a directory where a file is", vec![file("a"), entry(Directory, "a")], "archive.duplicate"),
         ("a file where a directory is", vec![entry(Directory, "a"), file("a")], "archive.duplicate"),
-        ("too deep", vec![entry(Directory, deep), link(Symlink, "x", deep), file("../x")], "archive.path"),
         ("nothing", vec![], "archive.empty"),
     ];
     for (name, entries, code) in cases {
@@ -90,6 +88,89 @@ fn an_archive_with_one_hostile_entry_is_refused_whole() {
         let run = site.mk(&path, &["--name", "evil"]);
         assert_eq!((run.status, run.code()), (Some(77), code), "{name}: {}", run.stderr);
         assert_eq!(site.state(), before, "{name} left something");
+    }
+}
+
+/// One entry with what a pax header says of it, which overrules its own.
+fn extended(key: &str, value: &str, entry: &Entry) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    builder.append_pax_extensions([(key, value.as_bytes())]).unwrap();
+    let before = builder.into_inner().unwrap();
+    // Without the end marker that the crate writes behind it.
+    let length = before.len() - 1024;
+    [&before[..length], &archive(std::slice::from_ref(entry))].concat()
+}
+
+#[test]
+fn what_a_pax_header_says_is_judged_like_the_header_itself() {
+    let site = Site::new();
+    let (deep, long) = ("d/".repeat(64) + "f", "n".repeat(256));
+    let (fits_deep, fits_long) = ("d/".repeat(63) + "f", "n".repeat(255));
+    for (key, value, entry, code) in [
+        ("path", "../evil", file("good"), Some("archive.path")),
+        ("path", "a/../../evil", file("good"), Some("archive.path")),
+        ("path", "/tmp/evil", file("good"), Some("archive.path")),
+        ("path", &deep, file("good"), Some("archive.path")),
+        ("path", &long, file("good"), Some("archive.path")),
+        ("linkpath", "../../etc/passwd", link(EntryType::Link, "h", "good"), Some("archive.path")),
+        ("linkpath", "/etc/passwd", link(EntryType::Symlink, "l", "good"), Some("archive.link")),
+        ("size", "4000000", file("good"), Some("archive.damaged")),
+        ("path", &fits_deep, file("good"), None),
+        ("path", &fits_long, file("good"), None),
+    ] {
+        let run = site.mk(&site.write("pax.tar", extended(key, value, &entry)), &[]);
+        let expected = code.map_or((Some(0), ""), |code| (Some(77), code));
+        assert_eq!((run.status, run.code()), expected, "{key}={value}: {}", run.stderr);
+    }
+    assert_eq!(site.state()[0].len(), 2);
+    assert_eq!(site.state()[1..], [vec![], Vec::<String>::new()]);
+}
+
+#[test]
+fn symlinks_that_lead_out_are_taken_where_that_is_said() {
+    let site = Site::new();
+    let out = [file("a"), link(EntryType::Symlink, "l", "/etc/passwd"), link(EntryType::Symlink, "m", "../../x")];
+    let path = site.write("out.tar", archive(&out));
+    site.mk(&path, &["--allow-external-symlinks", "--name", "v1"]).expect(0);
+    for (name, target) in [("l", "/etc/passwd"), ("m", "../../x")] {
+        assert_eq!(std::fs::read_link(site.path("root/releases/v1").join(name)).unwrap(), Path::new(target));
+    }
+    // Written through is none of them all the same.
+    let through = [link(EntryType::Symlink, "l", "/tmp"), file("l/evil")];
+    let run = site.mk(&site.write("through.tar", archive(&through)), &["--allow-external-symlinks"]).expect(77);
+    assert_eq!(run.code(), "archive.duplicate");
+}
+
+#[test]
+fn of_an_archive_what_is_excluded_stays_behind_and_what_is_unchanged_is_linked() {
+    use std::os::unix::fs::MetadataExt;
+    let site = Site::new();
+    let large = |byte| Entry { content: vec![byte; 700_000], ..file("d/large") };
+    let entries = |byte| archive(&[file("a"), file("d/b"), large(byte), file("skip/c"), file("d/x.o")]);
+    let more = ["--exclude", "/skip", "--exclude", "*.o", "--link-unchanged"];
+    let path = site.write("one.tar", entries(1));
+    site.mk(&path, &[&["--name", "v1"], &more[..]].concat()).expect(0);
+    std::os::unix::fs::symlink("releases/v1", site.path("root/current")).unwrap();
+    site.mk(&path, &[&["--name", "v2"], &more[..]].concat()).expect(0);
+    let run = site.mk(&site.write("two.tar", entries(2)), &[&["--name", "v3"], &more[..]].concat()).expect(0);
+    assert_eq!(run.record["stages"][0]["linked_files"], 2);
+    let inode = |path: &str| std::fs::metadata(site.path("root/releases").join(path)).unwrap().ino();
+    for name in ["a", "d/b"] {
+        let inodes = ["v1", "v2", "v3"].map(|id| inode(&format!("{id}/{name}")));
+        assert!(inodes.iter().all(|inode| *inode == inodes[0]), "{name}: {inodes:?}");
+    }
+    assert_eq!(inode("v1/d/large"), inode("v2/d/large"));
+    assert_ne!(inode("v1/d/large"), inode("v3/d/large"));
+    assert_eq!(std::fs::read(site.path("root/releases/v3/d/large")).unwrap(), [2; 700_000]);
+    for id in ["v1", "v2", "v3"] {
+        site.sha256sum(id);
+        let mut names: Vec<_> = std::fs::read_dir(site.path("root/releases").join(id).join("d"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["b", "large"]);
+        assert!(!site.path("root/releases").join(id).join("skip").exists());
     }
 }
 
@@ -213,6 +294,13 @@ fn a_hostile_zip_is_refused_whole() {
         ("symlink out", with_mode("l", 0o120_777, "../x"), "archive.link"),
         ("set-user-id", with_mode("s", 0o104_755, "x"), "archive.set_id"),
         ("device", with_mode("d", 0o020_644, ""), "archive.kind"),
+        (
+            "overlapping",
+            "z.writestr('a','x'*99); z.writestr('b','x'*99); z.filelist[1].header_offset=z.filelist[0].header_offset"
+                .into(),
+            "archive.overlap",
+        ),
+        ("encrypted", "z.writestr('a','x'); z.filelist[0].flag_bits|=1".into(), "archive.encrypted"),
         ("nothing", "pass".into(), "archive.empty"),
     ];
     for (name, script, code) in cases {
@@ -221,6 +309,11 @@ fn a_hostile_zip_is_refused_whole() {
         assert_eq!(site.state(), [vec![], vec![], Vec::<String>::new()], "{name} left something");
     }
     let good = zip(&site, "z.writestr('d/a','x'*100000,zipfile.ZIP_DEFLATED); z.writestr('b','y')");
+    for (option, most, code) in [("--max-files", "1", 77), ("--max-bytes", "100000", 77), ("--max-bytes", "100001", 0)]
+    {
+        assert_eq!(site.mk(&good, &[option, most]).expect(code).code(), if code == 0 { "" } else { "archive.limit" });
+    }
+    assert_eq!(site.mk(&good, &["--sha256", &"0".repeat(64)]).expect(77).code(), "archive.sha256");
     site.mk(&good, &["--name", "good"]).expect(0);
     site.sha256sum("good");
     let bytes = std::fs::read(&good).unwrap();
