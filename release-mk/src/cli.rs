@@ -39,7 +39,7 @@ struct Cli {
     /// Leave out what matches: at any depth, or anchored at the top if there is a slash in it; repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING and RELEASE_PATH; repeatable, in order
+    /// Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING, RELEASE_PATH and, from git, RELEASE_REF and RELEASE_REVISION; repeatable, in order
     #[arg(long, value_name = "NAME=COMMAND", value_parser = step)]
     step: Vec<Step>,
     /// Keep only what matches of what was built, with what --share and --stamp add; repeatable
@@ -69,19 +69,19 @@ struct Cli {
     /// Refuse unless FILE, relative to the root, sets each VAR to something; values are never shown; repeatable
     #[arg(long, value_name = "FILE:VAR,…", value_parser = required)]
     require_env: Vec<RequiredVariables>,
-    /// Pin the release for N days, whatever becomes of it
+    /// Pin the release that is made for N days, whatever becomes of it
     #[arg(long, value_name = "N", requires = "reason")]
     keep_days: Option<u32>,
     /// Why it is pinned
     #[arg(long, value_name = "TEXT", value_parser = line, requires = "keep_days")]
     reason: Option<String>,
-    /// Write id, time and source into this file of the release
+    /// Write id and time, and from git repository, reference and revision, into this file of the release
     #[arg(long, value_name = "FILE", value_parser = inside)]
     stamp: Option<PathBuf>,
     /// Hard links to the live release's files, to 450,000 at most, where size, time and mode are the same; then never write into a release in place
     #[arg(long)]
     link_unchanged: bool,
-    /// Refuse unless so much stays free on the disk
+    /// Refuse unless so much stays free on the disk; with an archive, a repository, --link-unchanged or --resume, unless so much is free before
     #[arg(long, value_name = "SIZE", value_parser = record::size, default_value = "0")]
     min_free: u64,
     /// Refuse unless the archive or file has this SHA-256 digest
@@ -93,7 +93,7 @@ struct Cli {
     /// Refuse a source of more entries; an archive or a repository of more than 1000000 in any case
     #[arg(long, value_name = "N")]
     max_files: Option<u64>,
-    /// Take symlinks of an archive that are absolute or lead out of the tree; a directory's are always kept as they are
+    /// Take symlinks of an archive or a repository that are absolute or lead out of the tree; a directory's are always kept as they are
     #[arg(long)]
     allow_external_symlinks: bool,
     #[command(flatten)]

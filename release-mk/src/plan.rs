@@ -117,6 +117,8 @@ pub(crate) enum SharedState {
     File,
     /// A directory.
     Directory,
+    /// A file that the root's owner may not read, so that no digest of it could be kept.
+    Unreadable,
 }
 
 /// Room on a disk.
@@ -143,14 +145,15 @@ pub(crate) struct Plan {
 
 /// Checks everything that can be checked beforehand and says what will be done.
 pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
+    refuse_equal_steps(request)?;
     refuse_missing_variables(facts)?;
     let make_shared = shared(request, facts)?;
     if let Some(survey) = &facts.survey {
         refuse_empty(request, survey)?;
         refuse_large(request, survey)?;
-        if let Some(room) = facts.room {
-            refuse_full(request, survey, room)?;
-        }
+    }
+    if let Some(room) = facts.room {
+        refuse_full(request, facts.survey.as_ref(), room)?;
     }
     let mut plan =
         Plan { files: facts.survey.as_ref().map(|survey| survey.files + survey.symlinks), ..Plan::default() };
@@ -179,6 +182,17 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
     Ok(plan)
 }
 
+/// Their logs would have one name.
+fn refuse_equal_steps(request: &Request) -> Result<()> {
+    let is_before = |(at, step): &(usize, &Step)| request.steps[..*at].iter().any(|other| other.name == step.name);
+    match request.steps.iter().enumerate().find(is_before) {
+        Some((_, step)) => {
+            bail!(Failure::new(Exit::Usage, "usage", format!("there are two steps of the name {}", step.name)))
+        }
+        None => Ok(()),
+    }
+}
+
 fn refuse_missing_variables(facts: &Facts) -> Result<()> {
     if facts.missing_variables.is_empty() {
         return Ok(());
@@ -200,9 +214,18 @@ fn shared(request: &Request, facts: &Facts) -> Result<Vec<PathBuf>> {
         } else if let Some(other) = request.share.iter().find(|other| nested(other)) {
             problems.push(format!("{path} lies below {}, which is shared as a whole", other.path.display()));
         }
+        if let Some(stamp) = &request.stamp
+            && (stamp.starts_with(&share.path) || share.path.starts_with(stamp))
+        {
+            problems.push(format!("{path} is where the stamp {} is to be", stamp.display()));
+        }
         match (facts.shared.get(at), share.directory) {
             (None | Some(SharedState::Missing), true) => make.push(share.path.clone()),
             (None | Some(SharedState::Missing), false) => problems.push(format!("shared/{path} is missing")),
+            (Some(SharedState::Unreadable), _) => {
+                problems
+                    .push(format!("shared/{path} may not be read by the root's owner, so no digest of it can be kept"));
+            }
             (Some(SharedState::File), true) => problems.push(format!("shared/{path} is a file, not a directory")),
             (Some(SharedState::Directory), false) => {
                 problems.push(format!("shared/{path} is a directory, not a file: write --share {path}/"));
@@ -244,13 +267,17 @@ fn refuse_large(request: &Request, survey: &Survey) -> Result<()> {
     )
 }
 
-fn refuse_full(request: &Request, survey: &Survey, room: Room) -> Result<()> {
-    let needed = survey.disk_bytes.saturating_add(request.min_free);
-    let inodes = survey.files + survey.symlinks + survey.directories;
+/// How much an archive holds shows only while it is read; how much of a tree will be links, or is there already since a
+/// build is resumed, not before either. Then what is to stay free must at least be so now.
+fn refuse_full(request: &Request, survey: Option<&Survey>, room: Room) -> Result<()> {
+    let survey = survey.filter(|_| !request.link_unchanged && request.resume.is_none());
+    let (disk_bytes, inodes) =
+        survey.map_or((0, 0), |survey| (survey.disk_bytes, survey.files + survey.symlinks + survey.directories));
+    let needed = disk_bytes.saturating_add(request.min_free);
     let problem = if room.bytes < needed {
         let and =
             if request.min_free > 0 { format!(" and {} to stay free", size(request.min_free)) } else { String::new() };
-        format!("{} is needed{and}, the disk has {}", size(survey.disk_bytes), size(room.bytes))
+        format!("{} is needed{and}, the disk has {}", size(disk_bytes), size(room.bytes))
     } else if room.inodes.is_some_and(|free| free < inodes) {
         format!("{inodes} files are to be made, the disk has inodes for {}", room.inodes.unwrap_or(0))
     } else {
@@ -264,93 +291,4 @@ fn refuse_full(request: &Request, survey: &Survey, room: Room) -> Result<()> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// A request for nothing special.
-    pub(crate) fn request() -> Request {
-        Request {
-            from: "build".into(),
-            reference: None,
-            submodules: false,
-            steps: Vec::new(),
-            artifact: Vec::new(),
-            resume: None,
-            if_changed: false,
-            force: false,
-            skip_bad: false,
-            name: None,
-            exclude: Vec::new(),
-            share: Vec::new(),
-            share_mode: 0o755,
-            share_owner: None,
-            require_env: Vec::new(),
-            hold: None,
-            stamp: None,
-            link_unchanged: false,
-            min_free: 0,
-            sha256: None,
-            limits: Limits { bytes: None, files: None, external_symlinks: false },
-        }
-    }
-
-    fn facts() -> Facts {
-        let survey = Survey { files: 3, bytes: 100, disk_bytes: 12_288, ..Survey::default() };
-        Facts { survey: Some(survey), room: Some(Room { bytes: 1 << 30, inodes: Some(1000) }), ..Facts::default() }
-    }
-
-    fn code(result: Result<Plan>) -> &'static str {
-        result.unwrap_err().downcast_ref::<Failure>().unwrap().code()
-    }
-
-    #[test]
-    fn what_is_missing_is_said_before_anything_is_done() {
-        let facts = Facts { missing_variables: vec!["shared/.env: SECRET".into()], ..facts() };
-        assert_eq!(code(plan(&request(), &facts)), "mk.env");
-    }
-
-    #[test]
-    fn a_shared_file_must_exist_and_a_shared_directory_is_made() {
-        use SharedState::{Directory, File, Missing};
-        for (directory, state, expected) in [
-            (true, Missing, Ok(1)),
-            (true, Directory, Ok(0)),
-            (true, File, Err(())),
-            (false, File, Ok(0)),
-            (false, Missing, Err(())),
-            (false, Directory, Err(())),
-        ] {
-            let request = Request { share: vec![Share { path: "a".into(), directory }], ..request() };
-            let made = plan(&request, &Facts { shared: vec![state], ..facts() });
-            assert_eq!(made.map(|plan| plan.make_shared.len()).map_err(drop), expected, "{directory} {state:?}");
-        }
-        let share = ["log", "log/app"].map(|path| Share { path: path.into(), directory: true }).to_vec();
-        assert_eq!(code(plan(&Request { share, ..request() }, &facts())), "mk.share");
-    }
-
-    #[test]
-    fn a_source_larger_than_was_said_is_refused() {
-        for (bytes, files, fits) in
-            [(None, None, true), (Some(100), Some(3), true), (Some(99), None, false), (None, Some(2), false)]
-        {
-            let limits = Limits { bytes, files, external_symlinks: false };
-            assert_eq!(plan(&Request { limits, ..request() }, &facts()).is_ok(), fits, "{limits:?}");
-        }
-    }
-
-    #[test]
-    fn neither_an_empty_source_nor_a_full_disk_is_begun_with() {
-        assert_eq!(code(plan(&request(), &Facts { survey: Some(Survey::default()), ..facts() })), "mk.empty");
-        for (bytes, inodes, min_free, fits) in [
-            (12_288, Some(3), 0, true),
-            (12_287, Some(3), 0, false),
-            (12_288, Some(2), 0, false),
-            (12_288, None, 0, true),
-            (12_288, None, 1, false),
-        ] {
-            let facts = Facts { room: Some(Room { bytes, inodes }), ..facts() };
-            let planned = plan(&Request { min_free, ..request() }, &facts);
-            assert_eq!(planned.is_ok(), fits, "{bytes} {inodes:?} {min_free}");
-        }
-    }
-}
+pub(crate) mod tests;

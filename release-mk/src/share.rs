@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use dir::Dir;
-use nix::unistd::{Gid, Uid, fchown};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, Gid, Uid, faccessat, fchown};
 use record::{Exit, Failure, RootDir};
 use sha2::{Digest, Sha256};
 use store::listing::{Entry, hex};
@@ -23,11 +24,17 @@ pub(crate) fn look(shares: &[Share], root: &Path) -> Result<Vec<SharedState>> {
         .iter()
         .map(|share| match std::fs::metadata(shared.join(&share.path)) {
             Ok(stat) if stat.is_dir() => Ok(SharedState::Directory),
+            Ok(stat) if stat.is_file() && !may_read(&shared.join(&share.path)) => Ok(SharedState::Unreadable),
             Ok(_) => Ok(SharedState::File),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(SharedState::Missing),
             Err(error) => Err(error).with_context(|| format!("look at {}", shown(&shared.join(&share.path)))),
         })
         .collect()
+}
+
+/// Whether the user whose rights this process has by now may read it.
+fn may_read(path: &Path) -> bool {
+    faccessat(AT_FDCWD, path, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_ok()
 }
 
 /// Makes the directories in `shared/` that are missing, as the root's owner; the last of each path gets the mode and the
@@ -114,17 +121,19 @@ fn target(path: &Path) -> PathBuf {
 }
 
 /// What the manifest keeps: a digest of each shared file as it is now, so that a rollback onto other
-/// configuration can be noticed.
+/// configuration can be noticed. A FIFO or a socket has none: it would be waited for.
 pub(crate) fn digests(shares: &[Share], root: &Path) -> Result<Vec<Shared>> {
     let shared = root.join("shared");
     shares
         .iter()
         .map(|share| {
             let path = share.path.display().to_string();
-            if share.directory {
+            let there = shared.join(&share.path);
+            let is_file = std::fs::metadata(&there).with_context(|| format!("look at shared/{path}"))?.is_file();
+            if share.directory || !is_file {
                 return Ok(Shared { path, digest: None });
             }
-            let mut file = File::open(shared.join(&share.path)).with_context(|| format!("read shared/{path}"))?;
+            let mut file = File::open(there).with_context(|| format!("read shared/{path}"))?;
             let mut sha = Sha256::new();
             let mut buffer = vec![0; 64 * 1024];
             loop {

@@ -43,17 +43,17 @@ complete -c release-mk -l from -d 'Where the release comes from: a directory, a 
 complete -c release-mk -l ref -d 'Take SOURCE for a git repository, local or at an ssh, https or file URL, and REF for the branch, tag or commit of it' -r
 complete -c release-mk -l name -d 'Name the release; by default UTC time and number, as 20261121T071000Z-12' -r
 complete -c release-mk -l exclude -d 'Leave out what matches: at any depth, or anchored at the top if there is a slash in it; repeatable' -r
-complete -c release-mk -l step -d 'Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING and RELEASE_PATH; repeatable, in order' -r
+complete -c release-mk -l step -d 'Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING, RELEASE_PATH and, from git, RELEASE_REF and RELEASE_REVISION; repeatable, in order' -r
 complete -c release-mk -l artifact -d 'Keep only what matches of what was built, with what --share and --stamp add; repeatable' -r
 complete -c release-mk -l resume -d 'Go on with this unfinished build, from its first unfinished step; all other options as before' -r -f -a '(__cutover_values failed)'
 complete -c release-mk -l share -d 'Link PATH to shared/PATH: with a trailing slash a directory, made if missing, else a file that must exist; repeatable' -r
 complete -c release-mk -l mode -d 'The mode of directories that --share makes' -r
 complete -c release-mk -l owner -d 'The owner of directories that --share makes, where uid 0 makes them' -r
 complete -c release-mk -l require-env -d 'Refuse unless FILE, relative to the root, sets each VAR to something; values are never shown; repeatable' -r
-complete -c release-mk -l keep-days -d 'Pin the release for N days, whatever becomes of it' -r
+complete -c release-mk -l keep-days -d 'Pin the release that is made for N days, whatever becomes of it' -r
 complete -c release-mk -l reason -d 'Why it is pinned' -r
-complete -c release-mk -l stamp -d 'Write id, time and source into this file of the release' -r -F
-complete -c release-mk -l min-free -d 'Refuse unless so much stays free on the disk' -r
+complete -c release-mk -l stamp -d 'Write id and time, and from git repository, reference and revision, into this file of the release' -r -F
+complete -c release-mk -l min-free -d 'Refuse unless so much stays free on the disk; with an archive, a repository, --link-unchanged or --resume, unless so much is free before' -r
 complete -c release-mk -l sha256 -d 'Refuse unless the archive or file has this SHA-256 digest' -r
 complete -c release-mk -l max-bytes -d 'Refuse a source with more in its files; an archive or a repository with more than 32G in any case' -r
 complete -c release-mk -l max-files -d 'Refuse a source of more entries; an archive or a repository of more than 1000000 in any case' -r
@@ -69,7 +69,7 @@ complete -c release-mk -l if-changed -d 'Build only if the source or the options
 complete -c release-mk -l force -d 'With --if-changed: build in any case'
 complete -c release-mk -l skip-bad -d 'With --if-changed: pass over, without failing, a source that made a bad release'
 complete -c release-mk -l link-unchanged -d 'Hard links to the live release\'s files, to 450,000 at most, where size, time and mode are the same; then never write into a release in place'
-complete -c release-mk -l allow-external-symlinks -d 'Take symlinks of an archive that are absolute or lead out of the tree; a directory\'s are always kept as they are'
+complete -c release-mk -l allow-external-symlinks -d 'Take symlinks of an archive or a repository that are absolute or lead out of the tree; a directory\'s are always kept as they are'
 complete -c release-mk -l dry-run -d 'Only plan: lock and write nothing; makes all later stages of the pipe plan too'
 complete -c release-mk -s n -l no-record -d 'Read no record from stdin: run alone, or begin a pipe'
 complete -c release-mk -l allow-network-fs -d 'Work on NFS, CIFS and FUSE too, where locks and renames may not hold what is promised'
