@@ -110,8 +110,8 @@ impl Spec {
         self
     }
 
-    /// Ends its whole process group also when we are killed: for what only asks (a probe, a gate), never for
-    /// what changes something, which is better finished.
+    /// Ends its whole process group also when we are killed: for what only asks (a probe, a gate) or changes what nobody
+    /// uses yet (a build step); never for what changes something in use, which is better finished.
     pub fn guarded(mut self) -> Self {
         self.guarded = true;
         self

@@ -16,7 +16,8 @@ use crate::state::{self, State};
 use crate::watch;
 
 /// Runs the steps that are not done yet, in the staging tree, and notes each that is. Their output goes to stderr
-/// and to a log each. A signal, or a later stage that is gone, ends the process group of the step in hand.
+/// and to a log each. A signal, or a later stage that is gone, ends the process group of the step in hand; so does our
+/// being killed, since whoever resumes the build runs that step again in the same tree.
 pub(crate) fn run(
     steps: &[Step],
     staging: &Staging,
@@ -41,7 +42,8 @@ pub(crate) fn run(
         let name = format!("{}.log", step.name);
         let mut log = logs.open_file(&name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o600)?;
         let mut lost = None;
-        let mut spec = Spec::shell(format!("step {}", step.name), &step.command).directory(staging.tree.path());
+        let mut spec =
+            Spec::shell(format!("step {}", step.name), &step.command).directory(staging.tree.path()).guarded();
         for (key, value) in environment {
             spec = spec.env(*key, value);
         }

@@ -1,5 +1,5 @@
 //! A gate ends with all it started: when its time is over, when the restart is interrupted or killed, when what it asks
-//! about dies. So does a probe.
+//! about dies. So do a probe and a build step.
 
 use nix::sys::signal::Signal;
 use stories::Shop;
@@ -95,6 +95,21 @@ fn nor_is_the_probe_of_a_gate_whose_restart_is_killed() {
     running.signal("svc-restart", Signal::SIGKILL);
     running.wait();
     nothing_is_left(&shop);
+}
+
+/// Whoever resumes its build runs it again, in the same tree.
+#[test]
+fn nor_is_a_build_step_whose_build_is_killed() {
+    let shop = Shop::new();
+    shop.source("v1");
+    let step = "echo $$ >>$HOME/gate; sleep 300 & echo $! >>$HOME/gate; touch $HOME/asked; wait";
+    let build = format!("release-mk --root $ROOT --from v1 --name one --step 'slow={step}'");
+    let running = shop.pipe(build).start();
+    running.reaches(shop.path().join("asked"));
+    running.signal("release-mk", Signal::SIGKILL);
+    assert_ne!(running.wait().status, 0);
+    nothing_is_left(&shop);
+    shop.pipe("release-mk --root $ROOT --from v1 --resume one --step slow=true").run().exits(0);
 }
 
 #[test]
