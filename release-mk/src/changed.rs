@@ -34,6 +34,12 @@ enum Known<'a> {
 /// Whether the pipe is answered without a build: the record then names the live release. A source that made a bad
 /// release is an error, unless `--skip-bad` passes it over. Writes a cache of digests.
 pub(crate) fn is_settled(pipe: &mut Pipe, request: &Request, source: &Source, site: &Site) -> Result<bool> {
+    if matches!(source, Source::Archive { path: None, .. }) && !request.force {
+        bail!(
+            Failure::new(Exit::Usage, "usage", "--if-changed cannot ask a stream")
+                .hint("a stream is known only when it has been read: put it into a file first")
+        );
+    }
     let Some(rootdir) = site.root.as_ref().filter(|root| root.dir().open_dir(".cutover").is_ok()) else {
         return Ok(false);
     };
@@ -101,12 +107,8 @@ fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Resu
             Content::of_entries(&entries)
         }
         Source::File { name, file, .. } => Ok(Content::File(digest(file, &mut tick)?, name.clone())),
-        Source::Archive { path: Some(_), file, .. } => Ok(Content::Archive(digest(file, &mut tick)?)),
+        Source::Archive { file, .. } => Ok(Content::Archive(digest(file, &mut tick)?)),
         Source::Git(git) => Ok(Content::Revision(git.commit(root.state(), pipe)?.revision.clone())),
-        Source::Archive { path: None, .. } => bail!(
-            Failure::new(Exit::Usage, "usage", "--if-changed cannot ask a stream")
-                .hint("a stream is known only when it has been read: put it into a file first")
-        ),
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a switch must know before it decides: which release is asked for, and what linked configuration says today.
 //! Writes nothing.
 
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, bail};
-use dir::{Dir, Kind};
+use dir::Kind;
 use record::{Exit, Failure, Pipe};
 use sha2::{Digest, Sha256};
 use store::{History, Manifest, ReleaseId, Root, manifest};
@@ -106,14 +108,14 @@ pub(crate) fn changed_configuration(root: &Root, manifest: &Manifest) -> Vec<Str
         .collect()
 }
 
+/// As release-mk has it: links in `shared/` are an administrator's choice and are followed. A FIFO is not waited for.
 fn digest(root: &Root, path: &str) -> anyhow::Result<String> {
-    // shared/ itself may be an administrator's link; what is in it is not followed further.
-    let mut dir = Dir::open(&root.path().join("shared"))?;
-    let (directories, name) = path.rsplit_once('/').unwrap_or(("", path));
-    for directory in directories.split('/').filter(|directory| !directory.is_empty()) {
-        dir = dir.open_dir(directory)?;
-    }
-    let mut file = dir.open_file(name, nix::fcntl::OFlag::O_RDONLY, 0)?;
+    let place = root.path().join("shared").join(path);
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(place)
+        .with_context(|| format!("open shared/{path}"))?;
     let mut sum = Sha256::new();
     let mut buffer = [0; 64 << 10];
     loop {

@@ -120,6 +120,10 @@ pub fn resume(lock: &Lock<'_>, id: &ReleaseId, pipe: &str, tool: &str) -> anyhow
     let dir = lock.part("staging")?.open_dir(&build.name)?;
     // Observers ask for the lock for an instant; that must not look like a builder.
     let Some(flock) = take(&dir)? else { bail!(being_built(&build)) };
+    // Killed while it was published, it has left papers, which would be in its own way.
+    if lock.releases().stat_if_there(id)?.is_none() {
+        crate::debris::remove_papers(lock, id)?;
+    }
     let note = Build { id: id.clone(), seq, pipe: pipe.to_owned(), builder: Holder::this(tool) };
     dir.swap_file(BUILD, &serde_json::to_vec(&note)?, 0o600)?;
     let (tree, _) = dir.ensure_dir(TREE, 0o755)?;
