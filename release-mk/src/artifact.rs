@@ -1,6 +1,6 @@
 //! `--artifact`: of what was built only what matches is kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use dir::{Dir, Kind};
@@ -13,12 +13,19 @@ use crate::remove;
 /// Removes from the tree whatever neither matches, nor lies beneath a match, nor is in `kept`, nor leads to any of
 /// these. Nothing that matches is an error.
 pub(crate) fn keep_only(tree: &Dir, patterns: &[String], kept: &[PathBuf]) -> Result<()> {
+    let mut opened = Opened { tree, closed: Vec::new() };
+    let kept = remove_others(&mut opened, patterns, kept);
+    let closed = opened.close();
+    kept.and(closed)
+}
+
+fn remove_others(opened: &mut Opened<'_>, patterns: &[String], kept: &[PathBuf]) -> Result<()> {
     let matches = set(patterns)?;
     let mut pending = vec![PathBuf::new()];
     let mut looked_into = Vec::new();
     let mut found = false;
     while let Some(path) = pending.pop() {
-        let dir = tree.open_beneath(&path)?;
+        let dir = opened.at(&path)?;
         for name in dir.names()? {
             let path = path.join(&name);
             let is_match = matches.is_match(&path);
@@ -48,12 +55,42 @@ pub(crate) fn keep_only(tree: &Dir, patterns: &[String], kept: &[PathBuf]) -> Re
     looked_into.sort_unstable_by_key(|path| std::cmp::Reverse(path.components().count()));
     for path in looked_into {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-        match tree.open_beneath(parent)?.remove_dir(name) {
+        match opened.at(parent)?.remove_dir(name) {
             Err(error) if error.is_already_there() => {}
             removed => removed?,
         }
     }
     Ok(())
+}
+
+/// A tree whose directories are opened to their owner for as long as something is removed from them: compilers and package
+/// managers close some.
+struct Opened<'a> {
+    tree: &'a Dir,
+    /// Those that were closed to him, and their modes.
+    closed: Vec<(PathBuf, u32)>,
+}
+
+impl Opened<'_> {
+    fn at(&mut self, path: &Path) -> Result<Dir> {
+        let dir = self.tree.open_beneath(path)?;
+        let mode = dir.own_stat()?.mode();
+        if mode & 0o200 == 0 {
+            dir.set_mode(mode | 0o200)?;
+            self.closed.push((path.to_path_buf(), mode));
+        }
+        Ok(dir)
+    }
+
+    fn close(self) -> Result<()> {
+        for (path, mode) in self.closed {
+            match self.tree.open_beneath(&path) {
+                Err(error) if error.is_not_found() => {}
+                kept => kept?.set_mode(mode)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The patterns, ready to ask.
@@ -84,8 +121,6 @@ pub(crate) fn clear(tree: &Dir) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@ use dir::{Dir, Kind};
 /// Removes the directory `name` of `parent` with everything in it. Follows no symlink. Descriptors and
 /// stack do not grow with the tree; memory grows with the number of directories.
 pub(crate) fn tree(parent: &Dir, name: &OsStr) -> Result<()> {
+    open_to_owner(parent, name)?;
     let top = parent.open_dir(name)?;
     let mut found = vec![PathBuf::new()];
     let mut next = 0;
@@ -33,14 +34,18 @@ pub(crate) fn tree(parent: &Dir, name: &OsStr) -> Result<()> {
 /// A directory that its owner closed to himself is opened first.
 fn open(top: &Dir, path: &Path) -> Result<Dir> {
     if let Some(name) = path.file_name() {
-        let above = top.open_beneath(path.parent().unwrap_or(Path::new("")))?;
-        if above.stat(name)?.mode() & 0o700 != 0o700 {
-            let flags = nix::sys::stat::FchmodatFlags::NoFollowSymlink;
-            // Kernels without fchmodat2 answer that they cannot; then opening says what is wrong.
-            let _ = nix::sys::stat::fchmodat(&above, name, nix::sys::stat::Mode::S_IRWXU, flags);
-        }
+        open_to_owner(&top.open_beneath(path.parent().unwrap_or(Path::new("")))?, name)?;
     }
     Ok(top.open_beneath(path)?)
+}
+
+fn open_to_owner(above: &Dir, name: &OsStr) -> Result<()> {
+    if above.stat(name)?.mode() & 0o700 != 0o700 {
+        let flags = nix::sys::stat::FchmodatFlags::NoFollowSymlink;
+        // Kernels without fchmodat2 answer that they cannot; then opening says what is wrong.
+        let _ = nix::sys::stat::fchmodat(above, name, nix::sys::stat::Mode::S_IRWXU, flags);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

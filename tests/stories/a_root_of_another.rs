@@ -82,3 +82,30 @@ fn any_other_user_is_refused_with_the_command_that_works() {
         before.assert_unchanged(&shop.listing(), &line);
     }
 }
+
+/// What root does not notice: compilers and package managers close directories, and configuration may be another's.
+#[test]
+fn an_ordinary_owners_build_opens_what_it_closed_and_asks_first_what_it_may_not_read() {
+    if !skip::is_root() || !skip::has("setpriv") {
+        skip!("acting as several users needs root and setpriv");
+    }
+    let shop = Shop::new();
+    let prepare = "mkdir -p root/shared source/kept source/gone && touch source/kept/a source/kept/b source/gone/c && \
+                   chmod 555 source/kept source/gone && echo secret >root/shared/secret && chown -R 65534:65534 root source && \
+                   chown 0 root/shared/secret && chmod 600 root/shared/secret";
+    shop.pipe(prepare).run().exits(0);
+    let build = |more: &str| as_user(&shop, OWNER, &format!("release-mk --root $ROOT --from source {more}")).run();
+    let run = build("--share secret --step 'one=touch $RELEASE_ROOT/ran'");
+    assert_eq!(run.exits(1).record().code(), "mk.share", "{run}");
+    assert!(!shop.root().join("ran").exists(), "a step was run first: {run}");
+
+    let kept = "--step 'one=mkdir -p pkg/mod && touch pkg/mod/f && chmod 555 pkg/mod pkg' --artifact 'kept/a'";
+    build(&format!("--name one {kept}")).exits(0);
+    let left = shop.pipe("cd root/releases/one && find . -mindepth 1 -printf '%m %p\\n' | sort").run();
+    assert_eq!(left.stdout, "555 ./kept\n644 ./kept/a\n");
+
+    // As a build that was killed right before its source was known to be whole.
+    build("--name two --step one=false").exits(1);
+    shop.pipe("rm root/.cutover/staging/two.*/state.json").run().exits(0);
+    build("--resume two --step one=true").exits(0);
+}
