@@ -184,3 +184,112 @@ fn what_the_previous_release_no_longer_has_comes_from_git() {
     assert_eq!(std::fs::read_to_string(site.path("root/releases/b/bin/app")).unwrap(), "one\n");
     site.sha256sum("b");
 }
+
+#[test]
+fn a_later_commit_comes_into_the_mirror_that_is_there_and_nothing_comes_twice() {
+    let Some(site) = repository() else { return };
+    let from = site.path("repository");
+    site.mk(&from, &["--ref", "main", "--name", "a"]).expect(0);
+    site.write("repository/more", "more\n");
+    git(&site, &["add", "--all"]);
+    git(&site, &["commit", "--quiet", "--message=two"]);
+    // What the mirror has is not asked for again: here it could not be had any more.
+    let blob = git(&site, &["rev-parse", "v1:bin/app"]);
+    std::fs::remove_file(from.join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    site.mk(&from, &["--ref", "main", "--name", "b"]).expect(0);
+    for (name, content) in [("bin/app", "one\n"), ("more", "more\n")] {
+        assert_eq!(std::fs::read_to_string(site.path("root/releases/b").join(name)).unwrap(), content);
+    }
+    // A branch that was rewritten or is gone is so in the mirror too.
+    git(&site, &["branch", "side", "v1"]);
+    site.mk(&from, &["--ref", "side", "--name", "c"]).expect(0);
+    git(&site, &["branch", "--force", "side", "main"]);
+    site.mk(&from, &["--ref", "side", "--name", "d"]).expect(0);
+    assert!(site.path("root/releases/d/more").exists());
+    git(&site, &["branch", "--delete", "--force", "side"]);
+    assert_eq!(site.mk(&from, &["--ref", "side"]).expect(1).code(), "mk.reference");
+}
+
+#[test]
+fn a_file_url_and_ssh_lead_to_the_repository_too_and_no_record_names_the_user() {
+    let Some(site) = repository() else { return };
+    let path = site.path("repository");
+    let path = path.to_str().unwrap();
+    // What ssh would run on the other host is run here.
+    let ssh = site.write("ssh", "#!/bin/sh\nfor last; do :; done\nexec sh -c \"$last\"\n");
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (address, told) in [
+        (format!("file://{path}"), format!("file://{path}")),
+        (format!("ann@example.org:{path}"), format!("example.org:{path}")),
+        (format!("ssh://ann@example.org{path}"), format!("ssh://example.org{path}")),
+    ] {
+        let mut command = site.command();
+        command.env("GIT_SSH_COMMAND", &ssh).args(["--from", &address, "--ref", "v1", "--stamp", "STAMP"]);
+        let run = site::Run::of(&command.output().unwrap()).expect(0);
+        assert_eq!(run.record["release"]["source"]["repository"], told.as_str());
+        let id = run.record["release"]["id"].as_str().unwrap();
+        let stamp = std::fs::read_to_string(site.path("root/releases").join(id).join("STAMP")).unwrap();
+        let revision = git(&site, &["rev-parse", "v1"]);
+        for line in [format!("RELEASE_ID={id}"), format!("RELEASE_REF=v1\nRELEASE_REVISION={revision}")] {
+            assert!(stamp.contains(&line), "{stamp}");
+        }
+        assert!(!stamp.contains("ann"), "{stamp}");
+    }
+}
+
+#[test]
+fn a_step_knows_the_revision_and_limits_exclusions_and_links_hold_for_a_repository() {
+    let Some(site) = repository() else { return };
+    let from = site.path("repository");
+    let revision = git(&site, &["rev-parse", "v1"]);
+    let step = "s=test ! -e .git && echo $RELEASE_ID $RELEASE_REF $RELEASE_REVISION > told";
+    site.mk(&from, &["--ref", "v1", "--name", "a", "--step", step]).expect(0);
+    let told = std::fs::read_to_string(site.path("root/releases/a/told")).unwrap();
+    assert_eq!(told, format!("a v1 {revision}\n"));
+    site.write("repository/doc/page", "page");
+    std::os::unix::fs::symlink("/etc/passwd", site.path("repository/out")).unwrap();
+    git(&site, &["add", "--all"]);
+    git(&site, &["commit", "--quiet", "--message=two"]);
+    let main = |more: &[&str]| site.mk(&from, &[&["--ref", "main"], more].concat());
+    assert_eq!(main(&[]).expect(77).code(), "archive.link");
+    for limit in [["--max-files", "1"], ["--max-bytes", "5"]] {
+        assert_eq!(main(&limit).expect(77).code(), "archive.limit");
+    }
+    main(&["--sha256", &"0".repeat(64)]).expect(2);
+    main(&["--exclude", "out", "--exclude", "/doc", "--name", "b"]).expect(0);
+    assert_eq!(site.path("root/releases/b").read_dir().unwrap().count(), 1);
+    main(&["--allow-external-symlinks", "--name", "c"]).expect(0);
+    assert_eq!(std::fs::read_link(site.path("root/releases/c/out")).unwrap().to_str(), Some("/etc/passwd"));
+    assert_eq!(site.state()[1..], [vec![], Vec::<String>::new()]);
+}
+
+#[test]
+fn a_fetch_in_progress_is_not_met_by_another_and_another_users_repository_is_refused() {
+    let Some(site) = repository() else { return };
+    let from = site.path("repository");
+    site.mk(&from, &["--ref", "main", "--name", "a"]).expect(0);
+    let mirrors = site.path("root/.cutover/mirrors").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let lock = mirrors.into_iter().find(|path| path.extension().is_some_and(|end| end == "lock")).unwrap();
+    let held = std::fs::File::options().write(true).open(lock).unwrap();
+    held.lock().unwrap();
+    let run = site.mk(&from, &["--ref", "main", "--lock-wait", "0s"]).expect(75);
+    assert_eq!((run.code(), &run.record["error"]["retryable"]), ("mk.mirror_busy", &true.into()));
+    drop(held);
+    if !nix::unistd::geteuid().is_root() {
+        skip::note("giving a repository away needs root");
+        return;
+    }
+    for path in ["", ".git"] {
+        std::os::unix::fs::chown(from.join(path), Some(65534), None).unwrap();
+    }
+    let mut command = site.command();
+    command
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env_remove("SUDO_UID")
+        .arg("--from")
+        .arg(&from)
+        .args(["--ref", "main"]);
+    let run = site::Run::of(&command.output().unwrap()).expect(1);
+    assert_eq!(run.code(), "mk.git");
+    assert!(run.stderr.contains("ownership"), "{}", run.stderr);
+}

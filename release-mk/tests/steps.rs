@@ -6,6 +6,7 @@ mod site;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
 use site::{Run, Site};
 
 #[test]
@@ -45,6 +46,12 @@ fn a_failed_build_goes_on_with_its_first_unfinished_step() {
 
 #[test]
 fn a_signal_ends_the_whole_step_and_leaves_a_build_that_can_be_resumed() {
+    for (signal, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
+        is_ended_and_resumed(signal, status);
+    }
+}
+
+fn is_ended_and_resumed(signal: Signal, status: i32) {
     let site = Site::new();
     site.write("source/f", "x");
     let mut command = site.command();
@@ -53,8 +60,8 @@ fn a_signal_ends_the_whole_step_and_leaves_a_build_that_can_be_resumed() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let group: i32 = lines.find_map(|line| line.unwrap().parse().ok()).unwrap();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    let run = Run::of(&child.wait_with_output().unwrap()).expect(143);
+    nix::sys::signal::kill(pid, signal).unwrap();
+    let run = Run::of(&child.wait_with_output().unwrap()).expect(status);
     assert_eq!(run.code(), "interrupted");
     assert_eq!(alive(group), Vec::<String>::new(), "the step lives on");
     assert_eq!(site.state()[1].len(), 1);
@@ -73,6 +80,44 @@ fn alive(group: i32) -> Vec<String> {
             state != Some("Z") && group_of == Some(group.to_string().as_str())
         })
         .collect()
+}
+
+#[test]
+fn a_step_runs_in_the_tree_with_what_it_is_told_and_hears_and_says_nothing_else() {
+    let site = Site::new();
+    site.write("source/f", "x");
+    let step = "s=cat; pwd; ls >&2; echo $RELEASE_ID $RELEASE_ROOT $RELEASE_PATH; [ \"$RELEASE_STAGING\" = \"$PWD\" ]";
+    let mut command = site.command();
+    // A stream that nobody ends: a step that read it would wait for ever.
+    let (reader, _writer) = std::io::pipe().unwrap();
+    command.stdin(reader).arg("--from").arg(site.path("source")).args(["--name", "v1", "--step", step]);
+    let run = Run::of(&command.output().unwrap()).expect(0);
+    let root = site.path("root").canonicalize().unwrap();
+    let told = format!("v1 {} {}", root.display(), root.join("releases/v1").display());
+    assert!(run.stderr.contains(&told) && run.stderr.contains("\nf\n"), "{}", run.stderr);
+    let step = &run.record["stages"][0]["steps"][0];
+    assert!(step["elapsed_ms"].is_u64() && step["exit"] == 0 && step["outcome"] == "done", "{step}");
+    assert!(step.get("log").is_none(), "the log is gone with the build: {step}");
+}
+
+#[test]
+fn what_a_step_leaves_must_be_what_a_release_can_hold() {
+    let site = Site::new();
+    site.write("source/f", "x");
+    let build = |name: &str, step: &str, more: &[&str]| {
+        site.mk(&site.path("source"), &[&["--name", name, "--step", step], more].concat())
+    };
+    assert_eq!(build("v1", "s=mkfifo queue", &[]).expect(1).code(), "mk.special");
+    assert_eq!(build("v2", "s=true", &["--artifact", "*.jar"]).expect(1).code(), "mk.artifact");
+    let run = build("v3", "s=exit 7", &[]).expect(1);
+    assert_eq!(run.record["stages"][0]["steps"][0]["exit"], 7);
+    build("v4", "s=true", &["--step", "s=false"]).expect(2);
+    assert_eq!(site.state()[0], Vec::<String>::new());
+    assert_eq!(site.state()[1].len(), 3, "what can be resumed is kept");
+    // The step is repaired, and the same build goes on.
+    let resumed = site.mk(&site.path("source"), &["--resume", "v1", "--step", "s=rm queue"]).expect(0);
+    assert_eq!(resumed.record["release"]["id"], "v1");
+    site.mk(&site.path("source"), &["--resume", "v1", "--name", "v1"]).expect(2);
 }
 
 #[test]
