@@ -155,8 +155,11 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
     if let Some(room) = facts.room {
         refuse_full(request, facts.survey.as_ref(), room)?;
     }
-    let mut plan =
-        Plan { files: facts.survey.as_ref().map(|survey| survey.files + survey.symlinks), ..Plan::default() };
+    let mut plan = Plan {
+        files: facts.survey.as_ref().map(|survey| survey.files + survey.symlinks),
+        leaving: facts.survey.as_ref().map(|survey| survey.leaving.clone()).unwrap_or_default(),
+        ..Plan::default()
+    };
     for path in &make_shared {
         plan.steps.push(("make", format!("shared/{}", path.display()), None));
     }

@@ -6,6 +6,7 @@ mod site;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
@@ -155,4 +156,47 @@ fn unchanged_files_are_linked_only_where_that_is_asked_for() {
     assert_eq!(inode("v1/a"), inode("v3/a"));
     assert_ne!(inode("v1/b"), inode("v3/b"));
     assert_eq!(std::fs::read_to_string(site.path("root/releases/v3/b")).unwrap(), "changed");
+}
+
+#[test]
+fn a_pattern_that_is_none_a_stamp_without_a_directory_and_a_link_that_leaves_are_said() {
+    let site = Site::new();
+    site.write("source/d/f", "x");
+    symlink("../../elsewhere", site.path("source/d/link")).unwrap();
+    let mk = |arguments: &[&str]| site.mk(&site.path("source"), arguments);
+    for wrong in [["--exclude", "a["], ["--artifact", "a["], ["--stamp", "../STAMP"], ["--share", "/etc/"]] {
+        mk(&wrong).expect(2);
+    }
+    assert!(!site.path("root").exists(), "a wrong command line makes no root");
+    assert_eq!(mk(&["--stamp", "missing/STAMP"]).expect(1).code(), "mk.stamp");
+    assert_eq!(site.state(), [vec![], vec![], Vec::<String>::new()]);
+    let run = mk(&["--stamp", "d/STAMP", "--name", "v1"]).expect(0);
+    let warning = &run.record["warnings"][0];
+    assert!(
+        warning["code"] == "mk.link_leaves" && warning["message"].as_str().unwrap().contains("d/link"),
+        "{warning}"
+    );
+    assert!(site.path("root/releases/v1/d/STAMP").exists());
+    site.sha256sum("v1");
+}
+
+#[test]
+fn a_file_that_is_written_while_it_is_copied_is_in_no_release() {
+    let site = Site::new();
+    let file = site.write("source/log", vec![b'x'; 32 << 20]);
+    let is_over = AtomicBool::new(false);
+    let run = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = std::fs::File::options().append(true).open(&file).unwrap();
+            while !is_over.load(Ordering::Relaxed) {
+                std::io::Write::write_all(&mut file, b"more").unwrap();
+            }
+        });
+        let run = site.mk(&site.path("source"), &[]);
+        is_over.store(true, Ordering::Relaxed);
+        run
+    });
+    let run = run.expect(1);
+    assert_eq!((run.code(), &run.record["error"]["retryable"]), ("mk.changed", &true.into()));
+    assert_eq!(site.state(), [vec![], vec![], Vec::<String>::new()]);
 }

@@ -59,6 +59,10 @@ fn is_ended_and_resumed(signal: Signal, status: i32) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let group: i32 = lines.find_map(|line| line.unwrap().parse().ok()).unwrap();
+    // Nobody else builds it meanwhile, nor goes on with it.
+    for arguments in [["--name", "v1"], ["--resume", "v1"]] {
+        assert_eq!(site.mk(&site.path("source"), &arguments).expect(75).code(), "mk.being_built", "{arguments:?}");
+    }
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, signal).unwrap();
     let run = Run::of(&child.wait_with_output().unwrap()).expect(status);
