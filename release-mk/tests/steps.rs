@@ -72,6 +72,21 @@ fn is_ended_and_resumed(signal: Signal, status: i32) {
     site.mk(&site.path("source"), &["--resume", "v1", "--step", "slow=true"]).expect(0);
 }
 
+#[test]
+fn a_later_stage_that_is_gone_ends_the_step_too() {
+    let site = Site::new();
+    site.write("source/f", "x");
+    let mut command = site.command();
+    command.arg("--from").arg(site.path("source")).args(["--name", "v1", "--step", "slow=echo $$; sleep 600 & wait"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let group: i32 = lines.find_map(|line| line.unwrap().parse().ok()).unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(alive(group), Vec::<String>::new(), "the step lives on");
+    assert_eq!(site.state()[1].len(), 1, "the build can be resumed");
+}
+
 /// The members of a process group that have not ended; one that nobody has reaped yet has.
 fn alive(group: i32) -> Vec<String> {
     let stats = std::fs::read_dir("/proc")
