@@ -26,6 +26,27 @@ fn is_built(site: &Site, from: &str, arguments: &[&str]) -> bool {
 }
 
 #[test]
+fn a_directory_is_known_with_all_that_is_added_to_it_also_by_a_build_that_was_resumed() {
+    let site = Site::new();
+    site.write("source/d/f", "x");
+    site.write("source/log/kept", "stays behind, since log is shared");
+    let step = format!("s=echo built > out; test -e {}", site.path("ready").display());
+    let options = ["--share", "log/", "--stamp", "d/STAMP", "--step", &step, "--exclude", "*.o", "--artifact", "/d"];
+    site.mk(&site.path("source"), &[&["--name", "v1"], &options[..]].concat()).expect(1);
+    site.write("ready", "");
+    site.mk(&site.path("source"), &[&["--resume", "v1"], &options[..]].concat()).expect(0);
+    symlink("releases/v1", site.path("root/current")).unwrap();
+    assert!(!is_built(&site, "source", &options));
+    // What stays behind decides nothing.
+    site.write("source/log/more", "x");
+    site.write("source/d/x.o", "x");
+    assert!(!is_built(&site, "source", &options));
+    assert!(is_built(&site, "source", &options[..8]));
+    std::fs::set_permissions(site.path("source/d/f"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert!(is_built(&site, "source", &options));
+}
+
+#[test]
 fn an_archive_is_known_by_its_content_whatever_its_name() {
     let site = Site::new();
     site.write("tree/f", "x");

@@ -127,6 +127,16 @@ fn shared_paths_and_variables_are_checked_before_anything_is_made() {
     assert_eq!(read("config/app.yml"), "shared");
     assert!(read("STAMP").starts_with("RELEASE_ID=v1\n"));
     assert!(site.path("root/shared/log").is_dir());
+    let owner = if nix::unistd::geteuid().is_root() { 1 } else { nix::unistd::geteuid().as_raw() };
+    let made = ["--share", "deep/er/", "--mode", "2770", "--owner", &owner.to_string()];
+    assert_eq!(site.mk(&site.path("source"), &[&made[..4], &["--owner", "no-such-user"]].concat()).status, Some(2));
+    site.mk(&site.path("source"), &made).expect(0);
+    let stat = |path: &str| std::fs::metadata(site.path("root/shared").join(path)).unwrap();
+    assert_eq!((stat("deep/er").mode() & 0o7777, stat("deep/er").uid()), (0o2770, owner));
+    assert_eq!(stat("deep").mode() & 0o7777, 0o755, "what is above belongs to the root's owner");
+    // What is there already is nobody's to change.
+    site.mk(&site.path("source"), &["--share", "deep/er/", "--mode", "700"]).expect(0);
+    assert_eq!(stat("deep/er").mode() & 0o7777, 0o2770);
     site.sha256sum("v1");
 }
 
