@@ -18,7 +18,7 @@ impl Dir {
     /// empty path opens this directory again. Any depth: paths beyond the kernel's limit are walked in pieces.
     pub fn open_beneath(&self, below: &Path) -> Result<Self> {
         let mut held: Option<Self> = None;
-        let mut piece = OsString::new();
+        let mut piece = OsString::with_capacity(below.as_os_str().len().min(PIECE));
         for component in below.components() {
             let Component::Normal(name) = component else {
                 return Err(Error::new("open beneath a directory", self.path().join(below), Errno::EXDEV));

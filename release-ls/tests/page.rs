@@ -18,7 +18,7 @@ fn release(root: &Root, number: u64) -> Manifest {
     let id = ReleaseId::new(format!("20261121T0710{number:02}Z-with-a-rather-long-name-{number}")).unwrap();
     let lock = root.lock(SOON, "test").unwrap();
     let build = staging::begin(&lock, id, number, "pipe", "test").unwrap();
-    let (bytes, sum) = listing::Writer::new(Vec::new()).unwrap().finish().unwrap();
+    let (bytes, sum) = listing::Writer::new(Vec::new()).finish().unwrap();
     build.dir.create_file("listing", &bytes, 0o600).unwrap();
     let source = serde_json::json!({"kind": "git", "ref": "feature/a-branch-with-a-name-that-goes-on-and-on", "revision": "0123456789abcdef"});
     let manifest = serde_json::json!({

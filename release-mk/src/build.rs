@@ -1,6 +1,5 @@
 //! From an opened source to a complete tree in staging, with its listing, durable.
 
-use std::io::BufWriter;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -27,7 +26,7 @@ use crate::source::archive::refuse;
 use crate::source::fill::Fill;
 use crate::state::State;
 use crate::unchanged::Previous;
-use crate::{artifact, early, identity, share, stamp, steps};
+use crate::{artifact, early, identity, metadata, share, stamp, steps};
 
 /// The name of the listing within a build.
 pub(crate) const LISTING: &str = "listing";
@@ -129,7 +128,7 @@ impl Build<'_> {
         entries.add(share::link(&self.request.share, &self.staging.tree)?)?;
         if let Some(path) = &self.request.stamp {
             let text = stamp::text(self.staging.id.as_str(), &clock::rfc3339(pipe.now()), &source.to_record());
-            entries.add(vec![stamp::write(&self.staging.tree, path, &text)?])?;
+            entries.add([stamp::write(&self.staging.tree, path, &text)?])?;
         }
         let state = State {
             source: source.to_record(),
@@ -210,7 +209,14 @@ impl Build<'_> {
         let meter = Meter::default();
         let mut line = Line::new(pipe.options().quiet);
         let exclude = Exclude::new(&[], Vec::new())?;
-        let pass = Rehash { top: &self.staging.tree, exclude: &exclude, entries: &entries, cache: None, meter: &meter };
+        let pass = Rehash {
+            top: &self.staging.tree,
+            exclude: &exclude,
+            entries: &entries,
+            cache: None,
+            meter: &meter,
+            user: metadata::user(),
+        };
         pass.run(|| {
             line.show("hashing", &meter, None);
             pipe.look_down()?;
@@ -239,8 +245,8 @@ impl Build<'_> {
 
     fn write_listing(&self, entries: &Entries) -> Result<Sum> {
         let file = self.staging.dir.open_file(LISTING, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o600)?;
-        let mut writer = Writer::new(BufWriter::with_capacity(256 * 1024, file)).context("write the listing")?;
-        entries.for_each(|entry| Ok(writer.entry(entry)?)).context("write the listing")?;
+        let mut writer = Writer::new(file);
+        entries.for_each(|path, what| Ok(writer.put(path, what)?)).context("write the listing")?;
         Ok(writer.finish().context("write the listing")?.1)
     }
 }

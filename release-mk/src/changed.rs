@@ -14,6 +14,7 @@ use crate::build;
 use crate::content::{Copier, Job};
 use crate::entries::Entries;
 use crate::fingerprint::{Content, source_digest};
+use crate::metadata;
 use crate::plan::Request;
 use crate::progress::Meter;
 use crate::rehash::Rehash;
@@ -99,7 +100,14 @@ fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Resu
             let cache = Cache::read(root.state(), path, i64::try_from(now).unwrap_or(i64::MAX));
             let (exclude, meter) = (build::exclude(request)?, Meter::default());
             let entries = Entries::new(root.state().open_beneath("".as_ref())?);
-            let pass = Rehash { top: dir, exclude: &exclude, entries: &entries, cache: Some(&cache), meter: &meter };
+            let pass = Rehash {
+                top: dir,
+                exclude: &exclude,
+                entries: &entries,
+                cache: Some(&cache),
+                meter: &meter,
+                user: metadata::user(),
+            };
             pass.run(tick)?;
             if !pipe.dry_run() {
                 cache.write(root.state(), path)?;

@@ -1,8 +1,8 @@
-//! What a directory holds, read in large pieces into a buffer that its reader keeps.
+//! What a directory holds, read in large pieces into a buffer that its reader keeps, and names that are kept for later.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use dir::{Dir, Kind};
 use nix::errno::Errno;
@@ -39,19 +39,6 @@ impl Child<'_> {
         OsStr::from_bytes(self.entry.file_name().to_bytes())
     }
 
-    /// Its path, where `parent` is that of the directory. In one allocation: there is one for each file of a tree.
-    pub(crate) fn path_in(&self, parent: &Path) -> PathBuf {
-        let mut path = PathBuf::with_capacity(parent.as_os_str().len() + 1 + self.name().len());
-        path.push(parent);
-        path.push(self.name());
-        path
-    }
-
-    /// Its inode's number.
-    pub(crate) fn inode(&self) -> u64 {
-        self.entry.ino()
-    }
-
     /// Whether it is the directory itself, or the one above.
     pub(crate) fn is_dots(&self) -> bool {
         matches!(self.entry.file_name().to_bytes(), b"." | b"..")
@@ -80,5 +67,61 @@ impl<'a> Children<'a> {
             _ => Kind::Other,
         };
         Ok(Some(Child { entry, kind }))
+    }
+}
+
+/// Names of files and symlinks of one directory, in one piece: there is no allocation for each file of a tree.
+#[derive(Default)]
+pub(crate) struct Names {
+    bytes: Vec<u8>,
+    each: Vec<Name>,
+}
+
+struct Name {
+    inode: u64,
+    at: Range<usize>,
+    kind: Kind,
+}
+
+impl Names {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Adds one.
+    pub(crate) fn push(&mut self, child: &Child<'_>) {
+        self.add(child.name(), child.entry.ino(), child.kind);
+    }
+
+    fn add(&mut self, name: &OsStr, inode: u64, kind: Kind) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.each.push(Name { inode, at: start..self.bytes.len(), kind });
+    }
+
+    /// Forgets them all, but keeps their room.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.each.clear();
+    }
+
+    /// Brings them into the order of their inodes, which is about that of the disk.
+    pub(crate) fn sort_by_inode(&mut self) {
+        self.each.sort_unstable_by_key(|name| name.inode);
+    }
+
+    /// Those of a range, in the order they are in.
+    pub(crate) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = (&OsStr, Kind)> {
+        self.each[range].iter().map(|name| (OsStr::from_bytes(&self.bytes[name.at.clone()]), name.kind))
+    }
+
+    /// A copy of those of a range.
+    pub(crate) fn cut(&self, range: Range<usize>) -> Self {
+        let mut cut = Self::default();
+        self.each[range].iter().for_each(|name| {
+            cut.add(OsStr::from_bytes(&self.bytes[name.at.clone()]), name.inode, name.kind);
+        });
+        cut
     }
 }

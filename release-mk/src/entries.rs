@@ -7,10 +7,11 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Seek, SeekFrom};
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::io::{BufReader, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use dir::Dir;
@@ -21,6 +22,8 @@ use crate::content::Sha;
 
 /// Entries held in memory: some 25 MiB with paths of usual length.
 const IN_MEMORY: usize = 150_000;
+/// Entries of a page that is full.
+const PAGE: usize = 512;
 
 /// Collects entries from all threads.
 pub(crate) struct Entries {
@@ -30,8 +33,54 @@ pub(crate) struct Entries {
 
 #[derive(Default)]
 struct Inner {
-    held: Vec<Entry>,
+    pages: Vec<Page>,
+    /// For what comes without a page.
+    loose: Page,
+    held: usize,
     runs: Vec<File>,
+}
+
+/// Entries that one thread has collected, in few pieces: there is no allocation for each file of a tree.
+#[derive(Default)]
+pub(crate) struct Page {
+    paths: Vec<u8>,
+    held: Vec<(Range<usize>, What)>,
+}
+
+impl Page {
+    /// Adds the entry of a path.
+    pub(crate) fn push(&mut self, path: &Path, what: What) {
+        self.put(path.as_os_str().as_bytes(), what);
+    }
+
+    fn put(&mut self, path: &[u8], what: What) {
+        if self.held.is_empty() {
+            self.held.reserve(PAGE);
+        }
+        let start = self.paths.len();
+        self.paths.extend_from_slice(path);
+        self.held.push((start..self.paths.len(), what));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &What)> {
+        self.held.iter().map(|(path, what)| (&self.paths[path.clone()], what))
+    }
+}
+
+impl Inner {
+    /// Everything that is held, in the order of the listing.
+    fn sorted(&self) -> Vec<(&[u8], &What)> {
+        let mut held: Vec<_> = self.pages.iter().chain([&self.loose]).flat_map(Page::iter).collect();
+        let half = held.len() / 2;
+        let (one, other) = held.split_at_mut(half);
+        std::thread::scope(|scope| {
+            scope.spawn(|| one.sort_unstable_by(|one, other| order(one.0, other.0)));
+            other.sort_unstable_by(|one, other| order(one.0, other.0));
+        });
+        // Two sorted halves are only merged by this one.
+        held.sort_by(|one, other| order(one.0, other.0));
+        held
+    }
 }
 
 impl Entries {
@@ -40,61 +89,92 @@ impl Entries {
         Self { inner: Mutex::default(), directory }
     }
 
-    /// Adds a batch. Writes to an unnamed file when too many are held.
-    pub(crate) fn add(&self, batch: Vec<Entry>) -> Result<()> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.held.extend(batch);
-        if inner.held.len() >= IN_MEMORY {
-            let mut held = std::mem::take(&mut inner.held);
-            held.sort_unstable_by(|one, other| order(&one.path, &other.path));
-            inner.runs.push(self.spill(&held).context("write a part of the listing")?);
-            held.clear();
-            inner.held = held;
+    /// Adds a few. Writes to an unnamed file when too many are held.
+    pub(crate) fn add(&self, batch: impl IntoIterator<Item = Entry>) -> Result<()> {
+        let mut inner = self.inner();
+        for Entry { path, what } in batch {
+            inner.loose.put(&path, what);
+            inner.held += 1;
         }
-        Ok(())
+        if inner.loose.held.len() >= PAGE {
+            let full = std::mem::take(&mut inner.loose);
+            inner.pages.push(full);
+        }
+        self.bound(&mut inner)
+    }
+
+    /// Takes a thread's page once it is full, as [`add`](Self::add) does.
+    pub(crate) fn turn(&self, page: &mut Page) -> Result<()> {
+        if page.held.len() >= PAGE { self.close(std::mem::take(page)) } else { Ok(()) }
+    }
+
+    /// Takes a thread's last page.
+    pub(crate) fn close(&self, page: Page) -> Result<()> {
+        let mut inner = self.inner();
+        inner.held += page.held.len();
+        inner.pages.push(page);
+        self.bound(&mut inner)
     }
 
     /// Hands every entry to `each` in the order of the listing, without changing what is collected.
-    pub(crate) fn for_each(&self, mut each: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.held.sort_unstable_by(|one, other| order(&one.path, &other.path));
-        let Inner { held, runs } = &mut *inner;
-        if runs.is_empty() {
-            return held.iter().try_for_each(each);
-        }
-        let mut sources: Vec<Box<dyn Iterator<Item = Result<Entry>> + '_>> =
-            vec![Box::new(held.iter().cloned().map(Ok))];
-        for run in runs {
-            run.seek(SeekFrom::Start(0)).context("read a part of the listing")?;
-            let mut reader = Reader::new(BufReader::with_capacity(64 * 1024, run))?;
-            sources.push(Box::new(std::iter::from_fn(move || reader.entry().transpose())));
-        }
-        let mut heads = BinaryHeap::new();
-        for (number, source) in sources.iter_mut().enumerate() {
-            if let Some(entry) = source.next() {
-                heads.push(Reverse(Head { entry: entry?, number }));
-            }
-        }
-        while let Some(Reverse(Head { entry, number })) = heads.pop() {
-            each(&entry)?;
-            if let Some(entry) = sources[number].next() {
-                heads.push(Reverse(Head { entry: entry?, number }));
-            }
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&[u8], &What) -> Result<()>) -> Result<()> {
+        let mut inner = self.inner();
+        let mut runs = std::mem::take(&mut inner.runs);
+        let merged = merge(&inner.sorted(), &mut runs, &mut each);
+        inner.runs = runs;
+        merged
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bound(&self, inner: &mut Inner) -> Result<()> {
+        if inner.held >= IN_MEMORY {
+            let run = self.spill(&inner.sorted()).context("write a part of the listing")?;
+            *inner = Inner { runs: std::mem::take(&mut inner.runs), ..Inner::default() };
+            inner.runs.push(run);
         }
         Ok(())
     }
 
-    fn spill(&self, held: &[Entry]) -> Result<File> {
+    fn spill(&self, held: &[(&[u8], &What)]) -> Result<File> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
         let file = File::from(nix::fcntl::openat(&self.directory, ".", flags, mode)?);
-        let mut writer = Writer::new(BufWriter::with_capacity(64 * 1024, file))?;
-        for entry in held {
-            writer.entry(entry)?;
+        let mut writer = Writer::new(file);
+        for (path, what) in held {
+            writer.put(path, what)?;
         }
-        let (writer, _) = writer.finish()?;
-        writer.into_inner().map_err(|error| error.into_error().into())
+        Ok(writer.finish()?.0)
     }
+}
+
+/// Hands on what is held and what the runs have, all of them sorted, in one order.
+fn merge(held: &[(&[u8], &What)], runs: &mut [File], each: &mut dyn FnMut(&[u8], &What) -> Result<()>) -> Result<()> {
+    if runs.is_empty() {
+        return held.iter().try_for_each(|(path, what)| each(path, what));
+    }
+    let held = held.iter().map(|(path, what)| Ok(Entry { path: path.to_vec(), what: (*what).clone() }));
+    let mut sources: Vec<Box<dyn Iterator<Item = Result<Entry>> + '_>> = vec![Box::new(held)];
+    for run in runs {
+        run.seek(SeekFrom::Start(0)).context("read a part of the listing")?;
+        let mut reader = Reader::new(BufReader::with_capacity(64 * 1024, run))?;
+        sources.push(Box::new(std::iter::from_fn(move || reader.entry().transpose())));
+    }
+    let mut heads = BinaryHeap::new();
+    for (number, source) in sources.iter_mut().enumerate() {
+        if let Some(entry) = source.next() {
+            heads.push(Reverse(Head { entry: entry?, number }));
+        }
+    }
+    while let Some(Reverse(Head { entry, number })) = heads.pop() {
+        each(&entry.path, &entry.what)?;
+        if let Some(entry) = sources[number].next() {
+            heads.push(Reverse(Head { entry: entry?, number }));
+        }
+    }
+    Ok(())
 }
 
 /// The next entry of one run.
@@ -160,13 +240,13 @@ mod tests {
                     _ => symlink(path.into(), "a\nb".into()),
                 }
             });
-            entries.add(batch.collect()).unwrap();
+            entries.add(batch).unwrap();
         }
         for _ in 0..2 {
             let mut seen = Vec::new();
             entries
-                .for_each(|entry| {
-                    seen.push(entry.path.clone());
+                .for_each(|path, _| {
+                    seen.push(path.to_vec());
                     Ok(())
                 })
                 .unwrap();

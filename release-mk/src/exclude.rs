@@ -26,6 +26,11 @@ impl Exclude {
         Ok(Self { set, replaced })
     }
 
+    /// Whether nothing stays behind, so that no path need be put together to ask.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.replaced.is_empty()
+    }
+
     /// Whether `path`, relative to the source, stays behind. Directories above it are asked before.
     pub(crate) fn matches(&self, path: &Path) -> bool {
         (!self.set.is_empty() && self.set.is_match(path)) || self.replaced.iter().any(|replaced| replaced == path)

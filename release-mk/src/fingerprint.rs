@@ -27,8 +27,8 @@ pub(crate) enum Content {
 impl Content {
     /// Of a directory whose entries have been collected.
     pub(crate) fn of_entries(entries: &Entries) -> Result<Self> {
-        let mut writer = Writer::new(sink())?;
-        entries.for_each(|entry| Ok(writer.entry(entry)?))?;
+        let mut writer = Writer::new(sink());
+        entries.for_each(|path, what| Ok(writer.put(path, what)?))?;
         Ok(Self::Listing(writer.finish()?.1.digest))
     }
 }

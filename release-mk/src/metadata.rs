@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, fchmod, futimens, umask};
 use nix::sys::time::TimeSpec;
+use nix::unistd::{getegid, geteuid};
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
 /// Attributes that belong to the machine's security policy, not to the file; the kernel sets them on the copy.
@@ -23,6 +24,11 @@ pub(crate) fn mode_of_copy(source: &FileStat, uid: u32, gid: u32) -> u32 {
         mode &= !0o2000;
     }
     mode
+}
+
+/// Uid and gid of what this process makes.
+pub(crate) fn user() -> (u32, u32) {
+    (geteuid().as_raw(), getegid().as_raw())
 }
 
 /// The modification time as the calls that set it want it.

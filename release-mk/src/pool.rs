@@ -1,110 +1,134 @@
-//! A few threads that share a stack of tasks; a task may add further ones.
+//! A few threads that share tasks; a task may add further ones.
 //!
 //! The calling thread does none of the work: it watches the signals and the pipe, and stops the
-//! others at the first error of anyone. A stack, not a queue: the deepest directories come first,
-//! which keeps the number of waiting ones small.
+//! others at the first error of anyone. Each thread keeps the tasks it adds on a stack of its own and gives some of them
+//! away only when another has nothing to do: a lock or a wake-up for each task costs more than many a task.
+//! Stacks, not queues: the deepest directories come first, which keeps the number of waiting ones small.
 
+use std::cell::RefCell;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 /// How often the calling thread looks at signals, pipe and progress.
 const TICK: Duration = Duration::from_millis(100);
 
-/// So many waiting tasks are enough to keep every thread busy; see [`Pool::is_hungry`].
-const ENOUGH: usize = 32;
-
-/// The tasks that wait, and how far the work is.
-pub(crate) struct Pool<T> {
+/// What the threads share.
+struct Shared<T> {
     state: Mutex<State<T>>,
     /// For the threads that work.
     added: Condvar,
     /// For the one that watches: were it woken in the place of one that works, a task would wait with it.
     ended: Condvar,
     stopped: AtomicBool,
+    /// Somebody waits, and nothing has been given away since.
+    hungry: AtomicBool,
 }
 
 struct State<T> {
     tasks: Vec<T>,
-    running: usize,
-    /// Threads that wait for a task. Waking nobody costs a system call all the same.
-    waiting: usize,
+    /// Threads that have nothing to do.
+    idle: usize,
     error: Option<anyhow::Error>,
 }
 
-impl<T: Send> Pool<T> {
-    /// Adds a task for whichever thread is free first.
+/// One of the threads, with the tasks it has still to do.
+pub(crate) struct Worker<'p, T> {
+    shared: &'p Shared<T>,
+    own: RefCell<Vec<T>>,
+}
+
+impl<T: Send> Worker<'_, T> {
+    /// Adds a task, for this thread unless another asks for it first.
     pub(crate) fn push(&self, task: T) {
-        let mut state = self.state();
-        state.tasks.push(task);
-        if state.waiting > 0 {
-            self.added.notify_one();
-        }
+        self.own.borrow_mut().push(task);
     }
 
-    /// Whether tasks should be split off for others. A task that holds descriptors or much memory is
-    /// only pushed while this is true, else done at once: that bounds both.
+    /// Adds a task for another thread. One that holds descriptors or much memory is given away only while
+    /// [`is_hungry`](Self::is_hungry) says that it will be taken at once, and done by this thread else: that bounds both.
+    pub(crate) fn give(&self, task: T) {
+        self.shared.give([task]);
+    }
+
+    /// Whether another thread waits for a task.
     pub(crate) fn is_hungry(&self) -> bool {
-        self.state().tasks.len() < ENOUGH
+        self.shared.hungry.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody failed or was interrupted; long tasks ask now and then.
+    /// Whether somebody failed or was interrupted; long tasks ask now and then. Also lets others have tasks, so that they
+    /// need not wait for the end of a long one.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        if self.is_hungry() {
+            let mut own = self.own.borrow_mut();
+            if !own.is_empty() {
+                // The oldest are nearest to the top, and so the largest.
+                let half = own.len().div_ceil(2);
+                self.shared.give(own.drain(..half));
+            }
+        }
+        self.shared.stopped.load(Ordering::Relaxed)
     }
 
+    fn next(&self) -> Option<T> {
+        let own = self.own.borrow_mut().pop();
+        if self.is_stopped() {
+            self.own.borrow_mut().clear();
+        } else if own.is_some() {
+            return own;
+        }
+        self.shared.take(&mut self.own.borrow_mut())
+    }
+}
+
+impl<T: Send> Shared<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stop(&self, error: anyhow::Error) {
-        self.stopped.store(true, Ordering::Relaxed);
+    fn give(&self, tasks: impl IntoIterator<Item = T>) {
         let mut state = self.state();
-        state.tasks.clear();
-        state.error.get_or_insert(error);
-        drop(state);
+        state.tasks.extend(tasks);
+        self.hungry.store(false, Ordering::Relaxed);
         self.added.notify_all();
-        self.ended.notify_all();
     }
 
-    fn next(&self) -> Option<T> {
+    /// Waits for tasks of others: one to be done now, further ones into `own`. `None` when all work is over.
+    fn take(&self, own: &mut Vec<T>) -> Option<T> {
         let mut state = self.state();
+        state.idle += 1;
         loop {
-            if self.is_stopped() {
-                return None;
+            if self.stopped.load(Ordering::Relaxed) {
+                state.tasks.clear();
             }
-            if let Some(task) = state.tasks.pop() {
-                state.running += 1;
+            let fair = state.tasks.len().div_ceil(workers());
+            own.extend(state.tasks.drain(..fair));
+            if let Some(task) = own.pop() {
+                state.idle -= 1;
                 return Some(task);
             }
-            if state.running == 0 {
+            if state.idle == workers() || self.stopped.load(Ordering::Relaxed) {
+                self.added.notify_all();
+                self.ended.notify_all();
                 return None;
             }
-            state.waiting += 1;
+            self.hungry.store(true, Ordering::Relaxed);
             state = self.added.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting -= 1;
         }
     }
 
-    fn finished(&self) {
-        let mut state = self.state();
-        state.running -= 1;
-        let over = state.running == 0 && state.tasks.is_empty();
-        drop(state);
-        if over {
-            self.added.notify_all();
-            self.ended.notify_all();
-        }
+    fn stop(&self, error: anyhow::Error) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.state().error.get_or_insert(error);
+        self.added.notify_all();
     }
 
     /// Waits for the end of all work, or a tick; true when it is over.
     fn rest(&self) -> bool {
+        let over = |state: &State<T>| state.idle == workers() && state.tasks.is_empty();
         let state = self.state();
-        // Whoever still worked when the others were stopped may have added tasks that nobody takes any more.
-        let over = |state: &State<T>| state.running == 0 && (state.tasks.is_empty() || self.is_stopped());
         if over(&state) {
             return true;
         }
@@ -115,44 +139,47 @@ impl<T: Send> Pool<T> {
 
 /// Two to four threads: more only wait for the same file system journal.
 pub(crate) fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 4)
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 4))
 }
 
-/// Does `first` and every task that grows out of it. Each thread keeps one `scratch` of its own;
-/// `tick` runs in the calling thread every 100 ms, and an error of it stops the others too.
-pub(crate) fn run<T: Send, S>(
+/// Does `first` and every task that grows out of it. Each thread keeps one `scratch` of its own, and all of them come
+/// back; `tick` runs in the calling thread every 100 ms, and an error of it stops the others too.
+pub(crate) fn run<T: Send, S: Send>(
     first: Vec<T>,
     scratch: impl Fn() -> S + Sync,
-    work: impl Fn(&Pool<T>, &mut S, T) -> Result<()> + Sync,
+    work: impl Fn(&Worker<'_, T>, &mut S, T) -> Result<()> + Sync,
     mut tick: impl FnMut() -> Result<()>,
-) -> Result<()> {
-    let pool = Pool {
-        state: Mutex::new(State { tasks: first, running: 0, waiting: 0, error: None }),
+) -> Result<Vec<S>> {
+    let shared = Shared {
+        state: Mutex::new(State { tasks: first, idle: 0, error: None }),
         added: Condvar::new(),
         ended: Condvar::new(),
         stopped: AtomicBool::new(false),
+        hungry: AtomicBool::new(false),
     };
-    std::thread::scope(|scope| {
-        for _ in 0..workers() {
-            scope.spawn(|| {
-                let mut own = scratch();
-                while let Some(task) = pool.next() {
-                    if let Err(error) = work(&pool, &mut own, task) {
-                        pool.stop(error);
-                    }
-                    pool.finished();
+    let scratches = std::thread::scope(|scope| {
+        let one = || {
+            let mut own = scratch();
+            let worker = Worker { shared: &shared, own: RefCell::default() };
+            while let Some(task) = worker.next() {
+                if let Err(error) = work(&worker, &mut own, task) {
+                    shared.stop(error);
                 }
-            });
-        }
-        while !pool.rest() {
+            }
+            own
+        };
+        let threads: Vec<_> = (0..workers()).map(|_| scope.spawn(one)).collect();
+        while !shared.rest() {
             if let Err(error) = tick() {
-                pool.stop(error);
+                shared.stop(error);
             }
         }
+        threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a working thread is gone"))).collect()
     });
-    match pool.state.into_inner().unwrap_or_else(PoisonError::into_inner).error {
+    match shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).error {
         Some(error) => Err(error),
-        None => Ok(()),
+        None => scratches,
     }
 }
 
@@ -167,7 +194,7 @@ mod tests {
     #[test]
     fn every_task_that_grows_out_of_the_first_is_done_once() {
         let sum = AtomicU64::new(0);
-        let work = |pool: &Pool<u64>, (): &mut (), n: u64| {
+        let work = |pool: &Worker<'_, u64>, (): &mut (), n: u64| {
             sum.fetch_add(1, Ordering::Relaxed);
             if n > 0 {
                 pool.push(n - 1);
@@ -181,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_first_error_stops_everybody_and_comes_out() {
-        let work = |pool: &Pool<u64>, (): &mut (), n: u64| {
+        let work = |pool: &Worker<'_, u64>, (): &mut (), n: u64| {
             if n == 500 {
                 bail!("five hundred");
             }
@@ -190,7 +217,7 @@ mod tests {
         };
         let error = run(vec![0], || (), work, || Ok(())).unwrap_err();
         assert_eq!(error.to_string(), "five hundred");
-        let endless = |pool: &Pool<u64>, (): &mut (), n: u64| {
+        let endless = |pool: &Worker<'_, u64>, (): &mut (), n: u64| {
             pool.push(n + 1);
             Ok(())
         };
@@ -201,7 +228,7 @@ mod tests {
     #[test]
     fn a_task_that_is_added_after_an_error_keeps_nobody_waiting() {
         let both_work = std::sync::Barrier::new(2);
-        let work = |pool: &Pool<u64>, (): &mut (), n: u64| {
+        let work = |pool: &Worker<'_, u64>, (): &mut (), n: u64| {
             both_work.wait();
             if n == 0 {
                 bail!("no");
@@ -209,8 +236,8 @@ mod tests {
             while !pool.is_stopped() {
                 std::thread::yield_now();
             }
-            // `stop` empties the stack right after it says so.
-            while pool.state().error.is_none() {
+            // `stop` keeps the error right after it says so.
+            while pool.shared.state().error.is_none() {
                 std::thread::yield_now();
             }
             pool.push(2);

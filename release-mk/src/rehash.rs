@@ -1,6 +1,8 @@
 //! Digests of a tree that is there: of what build steps left, and of a source before it is copied.
 
 use std::ffi::OsStr;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,14 +12,14 @@ use dir::{Dir, Kind, Stat};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, fstat};
 use record::{Exit, Failure};
-use store::listing::Entry;
+use store::listing::What;
 
-use crate::children::{Buffer, Children};
+use crate::children::{Buffer, Children, Names};
 use crate::content::{Copier, Job, Sha};
-use crate::entries::{self, Entries};
+use crate::entries::{Entries, Page};
 use crate::exclude::Exclude;
 use crate::metadata;
-use crate::pool::{self, Pool};
+use crate::pool::{self, Worker};
 use crate::progress::Meter;
 use crate::shown::shown;
 use crate::stat_cache::Cache;
@@ -36,91 +38,144 @@ pub(crate) struct Rehash<'a> {
     pub(crate) cache: Option<&'a Cache>,
     /// How far it is.
     pub(crate) meter: &'a Meter,
+    /// Who makes the copy: uid and gid.
+    pub(crate) user: (u32, u32),
 }
 
 enum Task {
     Directory(PathBuf),
-    Files(Arc<Dir>, Vec<PathBuf>),
+    Files(Arc<Open>, Names),
+}
+
+/// A directory that is being read.
+struct Open {
+    path: PathBuf,
+    dir: Dir,
+}
+
+/// What a thread keeps from task to task.
+#[derive(Default)]
+struct Own {
+    buffer: Buffer,
+    names: Names,
+    hands: Hands,
+}
+
+/// What it needs for each file.
+#[derive(Default)]
+struct Hands {
+    copier: Copier,
+    page: Page,
+    path: PathBuf,
 }
 
 impl Rehash<'_> {
+    /// The mode a copy by this user would have.
+    fn mode(&self, stat: &FileStat) -> u32 {
+        metadata::mode_of_copy(stat, self.user.0, self.user.1)
+    }
+
     /// Reads every file that the cache does not know. Writes nothing.
     pub(crate) fn run(&self, tick: impl FnMut() -> Result<()>) -> Result<()> {
-        let work = |pool: &Pool<Task>, (copier, buffer): &mut (Copier, Buffer), task| match task {
-            Task::Directory(path) => self.directory(pool, copier, buffer, path),
-            Task::Files(dir, paths) => self.files(pool, copier, &dir, paths),
+        let work = |worker: &Worker<'_, Task>, own: &mut Own, task| {
+            match task {
+                Task::Directory(path) => self.directory(worker, own, path)?,
+                Task::Files(open, names) => self.files(worker, &mut own.hands, &open, &names, 0..names.len())?,
+            }
+            self.entries.turn(&mut own.hands.page)
         };
-        pool::run(vec![Task::Directory(PathBuf::new())], Default::default, work, tick)
+        for own in pool::run(vec![Task::Directory(PathBuf::new())], Own::default, work, tick)? {
+            self.entries.close(own.hands.page)?;
+        }
+        Ok(())
     }
 
-    fn directory(&self, pool: &Pool<Task>, copier: &mut Copier, buffer: &mut Buffer, path: PathBuf) -> Result<()> {
+    fn directory(&self, worker: &Worker<'_, Task>, own: &mut Own, path: PathBuf) -> Result<()> {
+        let Own { buffer, names, hands } = own;
         let dir = self.top.open_beneath(&path)?;
         if !path.as_os_str().is_empty() {
-            self.entries.add(vec![entries::directory(path.clone(), mode(&dir.own_stat()?.0))])?;
+            hands.page.push(&path, What::Directory { mode: self.mode(&dir.own_stat()?.0) });
         }
-        let dir = Arc::new(dir);
-        let mut children = Children::of(&dir, buffer);
-        let mut files = Vec::new();
-        while let Some(child) = children.next()? {
-            let path = child.path_in(&path);
-            if child.is_dots() || self.exclude.matches(&path) {
-                continue;
-            }
-            if child.kind == Kind::Directory {
-                pool.push(Task::Directory(path));
-                continue;
-            }
-            files.push(path);
-            if files.len() == BATCH {
-                let full = std::mem::take(&mut files);
-                if pool.is_hungry() {
-                    pool.push(Task::Files(Arc::clone(&dir), full));
-                } else {
-                    self.files(pool, copier, &dir, full)?;
+        let open = Arc::new(Open { path, dir });
+        let mut children = Children::of(&open.dir, buffer);
+        let mut over = false;
+        while !over {
+            names.clear();
+            while names.len() < BATCH && !over {
+                let Some(child) = children.next()? else {
+                    over = true;
+                    break;
+                };
+                let excluded = || !self.exclude.is_empty() && self.exclude.matches(&open.path.join(child.name()));
+                if child.is_dots() || excluded() {
+                    continue;
+                }
+                match child.kind {
+                    Kind::Directory => worker.push(Task::Directory(open.path.join(child.name()))),
+                    _ => names.push(&child),
                 }
             }
+            if worker.is_hungry() {
+                worker.give(Task::Files(Arc::clone(&open), std::mem::take(names)));
+            } else {
+                self.files(worker, hands, &open, names, 0..names.len())?;
+            }
         }
-        self.files(pool, copier, &dir, files)
+        Ok(())
     }
 
-    fn files(&self, pool: &Pool<Task>, copier: &mut Copier, dir: &Dir, paths: Vec<PathBuf>) -> Result<()> {
-        let mut found = Vec::with_capacity(paths.len());
-        for path in paths {
-            if pool.is_stopped() {
+    fn files(
+        &self,
+        worker: &Worker<'_, Task>,
+        hands: &mut Hands,
+        open: &Open,
+        names: &Names,
+        batch: Range<usize>,
+    ) -> Result<()> {
+        hands.path.clone_from(&open.path);
+        for (name, _) in names.iter(batch) {
+            if worker.is_stopped() {
                 return Ok(());
             }
-            found.push(self.one(pool, copier, dir, path)?);
+            let Hands { copier, page, path } = hands;
+            path.push(name);
+            let what = self.one(worker, copier, &open.dir, name, path)?;
+            page.push(path, what);
+            path.pop();
         }
-        self.entries.add(found)
+        Ok(())
     }
 
-    fn one(&self, pool: &Pool<Task>, copier: &mut Copier, dir: &Dir, path: PathBuf) -> Result<Entry> {
-        let name = path.file_name().unwrap_or_default();
+    fn one(
+        &self,
+        worker: &Worker<'_, Task>,
+        copier: &mut Copier,
+        dir: &Dir,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<What> {
         let stat = dir.stat(name)?;
         match stat.kind() {
-            Kind::Symlink => {
-                let target = dir.read_link(name)?;
-                return Ok(entries::symlink(path, target));
-            }
+            Kind::Symlink => return Ok(What::Symlink { target: dir.read_link(name)?.into_vec() }),
             Kind::File => {}
             Kind::Directory | Kind::Other => bail!(
                 Failure::new(
                     Exit::Failed,
                     "mk.special",
-                    format!("{} is neither file, directory nor symlink: no release can hold it", shown(&path))
+                    format!("{} is neither file, directory nor symlink: no release can hold it", shown(path))
                 )
                 .hint("a socket, FIFO or device; remove it in the last --step, or name what to keep with --artifact")
             ),
         }
         self.meter.file(stat.size());
         if let Some(sha256) = self.cache.and_then(|cache| cache.get(&stat.0)) {
-            return Ok(entries::file(path, mode(&stat.0), stat.size(), sha256));
+            return Ok(What::File { mode: self.mode(&stat.0), size: stat.size(), sha256 });
         }
-        let (stat, sha256) = read(copier, dir, name, &path, &|| pool.is_stopped())?;
+        let (stat, sha256) = read(copier, dir, name, path, &|| worker.is_stopped())?;
         if let Some(cache) = self.cache {
             cache.put(&stat, sha256);
         }
-        Ok(entries::file(path, mode(&stat), Stat(stat).size(), sha256))
+        Ok(What::File { mode: self.mode(&stat), size: Stat(stat).size(), sha256 })
     }
 }
 
@@ -152,9 +207,4 @@ fn read(
                 .hint("let whatever writes it finish, then run again")
         ),
     }
-}
-
-/// The mode a copy by this user would have.
-fn mode(stat: &FileStat) -> u32 {
-    metadata::mode_of_copy(stat, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
 }

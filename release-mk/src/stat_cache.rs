@@ -19,7 +19,7 @@ use store::listing::hex;
 
 use crate::content::Sha;
 
-const MAGIC: &[u8; 16] = b"cutover.stat/2\n\0";
+const MAGIC: &[u8; 16] = b"cutover.stat/3\n\0";
 /// So many files are remembered, in some 25 MiB; what a larger tree has besides is read each time.
 const MOST: usize = 150_000;
 /// Changes so close to the reading could be followed by another with the same time.
@@ -45,7 +45,10 @@ impl Cache {
             .open_dir("cache")
             .ok()
             .and_then(|cache| cache.open_file(name(path), OFlag::O_RDONLY, 0).ok())
-            .and_then(|file| parse(BufReader::with_capacity(256 * 1024, file)).ok())
+            .and_then(|file| {
+                let length = file.metadata().map_or(0, |metadata| metadata.len());
+                parse(BufReader::with_capacity(256 * 1024, file), length).ok()
+            })
             .unwrap_or_default();
         Self { known, new: Mutex::default(), now }
     }
@@ -100,24 +103,28 @@ fn name(path: &Path) -> String {
 }
 
 fn key(stat: &FileStat) -> Key {
-    let mut hash = Sha256::new();
-    for part in [stat.st_dev.to_le_bytes(), stat.st_ino.to_le_bytes()] {
-        hash.update(part);
+    // Short enough for one round of the digest.
+    let mut about = [0; 48];
+    let numbers = [stat.st_dev, stat.st_ino].map(u64::to_le_bytes).into_iter();
+    let numbers = numbers.chain([stat.st_size, stat.st_mtime, stat.st_ctime].map(i64::to_le_bytes));
+    for (at, number) in about.chunks_exact_mut(8).zip(numbers) {
+        at.copy_from_slice(&number);
     }
-    for part in [stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec] {
-        hash.update(part.to_le_bytes());
-    }
+    // Nanoseconds fit in four bytes.
+    about[40..44].copy_from_slice(&stat.st_mtime_nsec.to_le_bytes()[..4]);
+    about[44..].copy_from_slice(&stat.st_ctime_nsec.to_le_bytes()[..4]);
     let mut key = Key::default();
-    key.copy_from_slice(&hash.finalize()[..size_of::<Key>()]);
+    key.copy_from_slice(&Sha256::digest(about)[..size_of::<Key>()]);
     key
 }
 
-fn parse(mut from: impl Read) -> Result<HashMap<Key, Known>> {
+fn parse(mut from: impl Read, length: u64) -> Result<HashMap<Key, Known>> {
     let mut magic = [0; 16];
     from.read_exact(&mut magic)?;
     anyhow::ensure!(magic == *MAGIC, "another format");
-    let mut known = HashMap::new();
     let mut line = [0; size_of::<Key>() + size_of::<Sha>()];
+    let about = usize::try_from(length).unwrap_or(0) / line.len();
+    let mut known = HashMap::with_capacity(about.min(MOST));
     loop {
         let mut got = 0;
         while got < line.len() {

@@ -88,7 +88,7 @@ pub fn listing(bytes: &[u8]) {
             Err(_) => return,
         }
     }
-    let mut writer = Writer::new(Vec::new()).expect("memory can be written");
+    let mut writer = Writer::new(Vec::new());
     // A wrong order is refused when it is written.
     if entries.iter().try_for_each(|entry| writer.entry(entry)).is_err() {
         return;

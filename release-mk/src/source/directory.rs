@@ -6,6 +6,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,15 +20,15 @@ use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::linkat;
 use record::{Exit, Failure};
-use store::listing::Entry;
+use store::listing::What;
 
-use crate::children::{Buffer, Children};
+use crate::children::{Buffer, Children, Names};
 use crate::content::{Copier, Fault, Job, Sha};
-use crate::entries::{self, Entries};
+use crate::entries::{Entries, Page};
 use crate::exclude::Exclude;
 use crate::links::{Copied, Links};
 use crate::metadata::{self, ExactModes};
-use crate::pool::{self, Pool};
+use crate::pool::{self, Worker};
 use crate::progress::Meter;
 use crate::shown::shown;
 use crate::unchanged::Previous;
@@ -55,13 +57,22 @@ pub(crate) struct Copy<'a> {
 /// What a thread keeps from task to task.
 #[derive(Default)]
 struct Own {
+    buffer: Buffer,
+    names: Names,
+    hands: Hands,
+}
+
+/// What it needs for each file.
+#[derive(Default)]
+struct Hands {
     copier: Copier,
-    names: Buffer,
+    page: Page,
+    path: PathBuf,
 }
 
 enum Task {
     Directory(PathBuf),
-    Files(Arc<Pair>, Vec<Found>),
+    Files(Arc<Pair>, Names),
 }
 
 /// A directory of the source and its copy.
@@ -71,12 +82,6 @@ struct Pair {
     to: Dir,
     previous: Option<Dir>,
     stat: FileStat,
-}
-
-struct Found {
-    path: PathBuf,
-    symlink: bool,
-    inode: u64,
 }
 
 struct Engine<'a> {
@@ -93,144 +98,171 @@ struct Engine<'a> {
 impl Copy<'_> {
     /// Writes the copy. Every entry is complete with its metadata when this returns, but not yet durable.
     pub(crate) fn run(&self, tick: impl FnMut() -> Result<()>) -> Result<()> {
+        let (uid, gid) = metadata::user();
         let engine = Engine {
             copy: self,
             links: Links::default(),
             reflink: AtomicBool::new(true),
             closed: Mutex::default(),
             modes: ExactModes::beneath(self.to),
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
+            uid,
+            gid,
         };
-        let work = |pool: &Pool<Task>, own: &mut Own, task| engine.work(pool, own, task);
-        pool::run(vec![Task::Directory(PathBuf::new())], Own::default, work, tick)?;
+        let work = |worker: &Worker<'_, Task>, own: &mut Own, task| engine.work(worker, own, task);
+        for own in pool::run(vec![Task::Directory(PathBuf::new())], Own::default, work, tick)? {
+            self.entries.close(own.hands.page)?;
+        }
         engine.close_directories()
     }
 }
 
 impl Engine<'_> {
-    fn work(&self, pool: &Pool<Task>, own: &mut Own, task: Task) -> Result<()> {
+    fn work(&self, worker: &Worker<'_, Task>, own: &mut Own, task: Task) -> Result<()> {
         match task {
-            Task::Directory(path) => self.directory(pool, own, path),
-            Task::Files(pair, batch) => self.files(pool, &mut own.copier, pair, batch),
+            Task::Directory(path) => self.directory(worker, own, path)?,
+            Task::Files(pair, names) => self.files(worker, &mut own.hands, pair, &names, 0..names.len())?,
         }
+        self.copy.entries.turn(&mut own.hands.page)
     }
 
-    fn directory(&self, pool: &Pool<Task>, Own { copier, names }: &mut Own, path: PathBuf) -> Result<()> {
+    fn directory(&self, worker: &Worker<'_, Task>, own: &mut Own, path: PathBuf) -> Result<()> {
+        let Own { buffer, names, hands } = own;
         let from = self.copy.from.open_beneath(&path).with_context(|| changed(&path))?;
         let to = self.copy.to.open_beneath(&path)?;
         let previous = self.copy.previous.and_then(|previous| previous.directory(&path));
         let stat = from.own_stat()?.0;
         let pair = Arc::new(Pair { path: Arc::new(path), from, to, previous, stat });
         let here = Arc::clone(&pair);
-        let mut children = Children::of(&here.from, names);
-        loop {
-            let (files, over) = self.read_names(pool, &pair, &mut children)?;
-            for batch in batches(files) {
-                if pool.is_hungry() {
-                    pool.push(Task::Files(Arc::clone(&pair), batch));
+        let mut children = Children::of(&here.from, buffer);
+        let mut over = false;
+        while !over {
+            names.clear();
+            over = self.read_names(worker, &pair, &mut children, names)?;
+            names.sort_by_inode();
+            for start in (0..names.len()).step_by(BATCH) {
+                let batch = start..names.len().min(start + BATCH);
+                if worker.is_hungry() {
+                    worker.give(Task::Files(Arc::clone(&pair), names.cut(batch)));
                 } else {
-                    self.files(pool, copier, Arc::clone(&pair), batch)?;
+                    self.files(worker, hands, Arc::clone(&pair), names, batch)?;
                 }
-                if pool.is_stopped() {
+                if worker.is_stopped() {
                     return Ok(());
                 }
             }
-            if over {
-                break;
-            }
         }
         drop(here);
-        self.let_go(pair)
+        self.let_go(pair, &mut hands.page)
     }
 
-    /// Makes the subdirectories among the next names and gives back the rest.
-    fn read_names(&self, pool: &Pool<Task>, pair: &Pair, children: &mut Children<'_>) -> Result<(Vec<Found>, bool)> {
-        let mut files = Vec::new();
-        while files.len() < NAMES {
-            let Some(child) = children.next()? else { return Ok((files, true)) };
+    /// Makes the subdirectories among the next names and collects the rest; true when there are no more.
+    fn read_names(
+        &self,
+        worker: &Worker<'_, Task>,
+        pair: &Pair,
+        children: &mut Children<'_>,
+        names: &mut Names,
+    ) -> Result<bool> {
+        while names.len() < NAMES {
+            let Some(child) = children.next()? else { return Ok(true) };
             let name = child.name();
-            let path = child.path_in(&pair.path);
-            if child.is_dots() || self.copy.exclude.matches(&path) {
+            if child.is_dots() || (!self.copy.exclude.is_empty() && self.copy.exclude.matches(&pair.path.join(name))) {
                 continue;
             }
             match child.kind {
                 Kind::Directory => {
                     mkdirat(&pair.to, name, Mode::S_IRWXU).map_err(|e| pair.to.error("make directory", name, e))?;
                     self.copy.meter.directory();
-                    pool.push(Task::Directory(path));
+                    worker.push(Task::Directory(pair.path.join(name)));
                 }
-                Kind::Other => return Err(changed(&path).into()),
-                kind => files.push(Found { path, symlink: kind == Kind::Symlink, inode: child.inode() }),
+                Kind::Other => return Err(changed(&pair.path.join(name)).into()),
+                Kind::File | Kind::Symlink => names.push(&child),
             }
         }
-        Ok((files, false))
+        Ok(false)
     }
 
-    fn files(&self, pool: &Pool<Task>, copier: &mut Copier, pair: Arc<Pair>, batch: Vec<Found>) -> Result<()> {
-        let mut entries = Vec::with_capacity(batch.len());
-        for Found { path, symlink, .. } in batch {
-            if pool.is_stopped() {
+    fn files(
+        &self,
+        worker: &Worker<'_, Task>,
+        hands: &mut Hands,
+        pair: Arc<Pair>,
+        names: &Names,
+        batch: Range<usize>,
+    ) -> Result<()> {
+        hands.path.clone_from(&pair.path);
+        for (name, kind) in names.iter(batch) {
+            if worker.is_stopped() {
                 return Ok(());
             }
-            let entry = if symlink { self.symlink(&pair, path) } else { self.file(pool, copier, &pair, path) };
-            entries.push(entry?);
+            hands.path.push(name);
+            let Hands { copier, page, path } = hands;
+            let what = match kind {
+                Kind::Symlink => self.symlink(&pair, name, path),
+                _ => self.file(worker, copier, &pair, name, path),
+            };
+            page.push(path, what?);
+            path.pop();
         }
-        self.copy.entries.add(entries)?;
-        self.let_go(pair)
+        self.let_go(pair, &mut hands.page)
     }
 
-    fn symlink(&self, pair: &Pair, path: PathBuf) -> Result<Entry> {
-        let name = name_of(&path);
-        let stat = pair.from.stat(name).with_context(|| changed(&path))?;
-        let target = pair.from.read_link(name).with_context(|| changed(&path))?;
+    fn symlink(&self, pair: &Pair, name: &OsStr, path: &Path) -> Result<What> {
+        let stat = pair.from.stat(name).with_context(|| changed(path))?;
+        let target = pair.from.read_link(name).with_context(|| changed(path))?;
         pair.to.symlink(&target, name)?;
         let mtime = metadata::modified(&stat.0);
         utimensat(&pair.to, name, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::NoFollowSymlink)
             .map_err(|e| pair.to.error("set time of", name, e))?;
         self.copy.meter.file(0);
-        Ok(entries::symlink(path, target))
+        Ok(What::Symlink { target: target.into_vec() })
     }
 
-    fn file(&self, pool: &Pool<Task>, copier: &mut Copier, pair: &Pair, path: PathBuf) -> Result<Entry> {
-        let name = name_of(&path);
+    fn file(
+        &self,
+        worker: &Worker<'_, Task>,
+        copier: &mut Copier,
+        pair: &Pair,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<What> {
         // Most files of a new release are as they were: those are not even opened.
         let (from, stat) = match &pair.previous {
-            Some(_) => (None, pair.from.stat(name).with_context(|| unreadable(&path))?.0),
-            None => Self::open(pair, name, &path).map(|(file, stat)| (Some(file), stat))?,
+            Some(_) => (None, pair.from.stat(name).with_context(|| unreadable(path))?.0),
+            None => Self::open(pair, name, path).map(|(file, stat)| (Some(file), stat))?,
         };
         let mut stat = stat;
         let mode = metadata::mode_of_copy(&stat, self.uid, self.gid);
         let size = Stat(stat).size();
         let inode = (stat.st_nlink > 1).then(|| Stat(stat).identity());
         if let Some(inode) = inode
-            && let Some(first) = self.links.claim(inode, &|| pool.is_stopped())
+            && let Some(first) = self.links.claim(inode, &|| worker.is_stopped())
         {
             self.link_to(&first, pair, name)?;
             self.copy.meter.file(size);
-            return Ok(entries::file(path, mode, size, first.sha256));
+            return Ok(What::File { mode, size, sha256: first.sha256 });
         }
-        let sha256 = match self.unchanged(pair, name, &path, &stat, mode) {
+        let sha256 = match self.unchanged(pair, name, path, &stat, mode) {
             Some(sha256) => sha256,
             None => {
                 let from = match from {
                     Some(from) => from,
                     None => {
-                        let (from, opened) = Self::open(pair, name, &path)?;
+                        let (from, opened) = Self::open(pair, name, path)?;
                         if Stat(opened).identity() != Stat(stat).identity() || Stat(opened).size() != size {
-                            return Err(changed(&path).into());
+                            return Err(changed(path).into());
                         }
                         stat = opened;
                         from
                     }
                 };
-                self.copy_file(pool, copier, &from, pair, name, &path, &stat, mode)?
+                self.copy_file(worker, copier, &from, pair, name, path, &stat, mode)?
             }
         };
         if let Some(inode) = inode {
             self.links.settle(inode, Copied { parent: Arc::clone(&pair.path), name: name.to_os_string(), sha256 });
         }
-        Ok(entries::file(path, mode, size, sha256))
+        Ok(What::File { mode, size, sha256 })
     }
 
     fn open(pair: &Pair, name: &OsStr, path: &Path) -> Result<(File, FileStat)> {
@@ -245,7 +277,7 @@ impl Engine<'_> {
     #[expect(clippy::too_many_arguments, reason = "one file, its two ends and what is known about it")]
     fn copy_file(
         &self,
-        pool: &Pool<Task>,
+        worker: &Worker<'_, Task>,
         copier: &mut Copier,
         from: &File,
         pair: &Pair,
@@ -261,7 +293,7 @@ impl Engine<'_> {
         let size = Stat(*stat).size();
         let sparse = u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size;
         let job = Job { from, to: Some(&to), size, sparse, reflink: &self.reflink, meter: Some(self.copy.meter) };
-        let sha256 = copier.copy(&job, &|| pool.is_stopped()).map_err(|fault| match fault {
+        let sha256 = copier.copy(&job, &|| worker.is_stopped()).map_err(|fault| match fault {
             Fault::Read(error) => anyhow::Error::new(error).context(format!("read {}", shown(path))),
             Fault::Write(error) => anyhow::Error::new(error).context(format!("write {}", shown(path))),
             Fault::Changed => changed(path).into(),
@@ -297,7 +329,7 @@ impl Engine<'_> {
     }
 
     /// Gives a directory its attributes, mode and time when nobody works in it any more.
-    fn let_go(&self, pair: Arc<Pair>) -> Result<()> {
+    fn let_go(&self, pair: Arc<Pair>, page: &mut Page) -> Result<()> {
         let Some(pair) = Arc::into_inner(pair) else { return Ok(()) };
         let mode = metadata::mode_of_copy(&pair.stat, self.uid, self.gid);
         let mtime = metadata::modified(&pair.stat);
@@ -313,7 +345,7 @@ impl Engine<'_> {
             closed.push((pair.path.to_path_buf(), mode, mtime));
         }
         if !pair.path.as_os_str().is_empty() {
-            self.copy.entries.add(vec![entries::directory(pair.path.to_path_buf(), mode)])?;
+            page.push(&pair.path, What::Directory { mode });
         }
         Ok(())
     }
@@ -328,20 +360,6 @@ impl Engine<'_> {
         }
         Ok(())
     }
-}
-
-fn name_of(path: &Path) -> &OsStr {
-    path.file_name().unwrap_or_default()
-}
-
-fn batches(mut files: Vec<Found>) -> Vec<Vec<Found>> {
-    files.sort_unstable_by_key(|found| found.inode);
-    let mut batches = Vec::with_capacity(files.len().div_ceil(BATCH));
-    let mut files = files.into_iter().peekable();
-    while files.peek().is_some() {
-        batches.push(files.by_ref().take(BATCH).collect());
-    }
-    batches
 }
 
 fn changed(path: &Path) -> Failure {

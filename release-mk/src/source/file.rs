@@ -33,7 +33,7 @@ pub(crate) fn copy(
     to: &Dir,
     entries: &Entries,
     meter: &Meter,
-    stopped: &(dyn Fn() -> bool + Sync),
+    stopped: &dyn Fn() -> bool,
 ) -> Result<Sha> {
     let path = Path::new(name);
     let stat = fstat(from).context("look at the source")?;
@@ -56,11 +56,11 @@ pub(crate) fn copy(
     if (after.st_size, after.st_mtime, after.st_mtime_nsec) != (stat.st_size, stat.st_mtime, stat.st_mtime_nsec) {
         return Err(changed().into());
     }
-    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let (uid, gid) = metadata::user();
     metadata::copy_attributes(from, &copy, uid == 0).map_err(|e| to.error("copy attributes of", name, e))?;
     let mode = metadata::mode_of_copy(&stat, uid, gid);
     metadata::finish(&copy, mode, &metadata::modified(&stat)).map_err(|e| to.error("set mode of", name, e))?;
     meter.file(size);
-    entries.add(vec![entries::file(path.to_path_buf(), mode, size, sha256)])?;
+    entries.add([entries::file(path.to_path_buf(), mode, size, sha256)])?;
     Ok(sha256)
 }

@@ -15,7 +15,7 @@ use crate::blobs::Blobs;
 use crate::content::Sha;
 use crate::entries::Entries;
 use crate::exclude::Exclude;
-use crate::pool::{self, Pool};
+use crate::pool::{self, Worker};
 use crate::progress::Meter;
 use crate::unchanged::Previous;
 
@@ -72,8 +72,8 @@ impl Fill<'_> {
             }
             Source::File { name, file, .. } => {
                 let sha256 = OnceLock::new();
-                let copy = |pool: &Pool<()>, (): &mut (), ()| {
-                    let copied = file::copy(file, name, to, entries, meter, &|| pool.is_stopped())?;
+                let copy = |worker: &Worker<'_, ()>, (): &mut (), ()| {
+                    let copied = file::copy(file, name, to, entries, meter, &|| worker.is_stopped())?;
                     sha256.set(copied).map_err(|_| anyhow::anyhow!("one file was copied twice"))
                 };
                 pool::run(vec![()], || (), copy, tick)?;

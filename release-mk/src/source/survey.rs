@@ -14,7 +14,7 @@ use record::{Exit, Failure};
 
 use crate::children::{Buffer, Children};
 use crate::exclude::Exclude;
-use crate::pool::{self, Pool};
+use crate::pool::{self, Worker};
 use crate::shown::shown;
 
 /// So many refused entries are named; the rest is counted.
@@ -63,7 +63,8 @@ impl Survey {
             survey.refuse(Path::new("."), "is the root itself");
         }
         let look = Look { source, exclude, root, found: Mutex::new(survey) };
-        let work = |pool: &Pool<PathBuf>, buffer: &mut Buffer, path: PathBuf| look.directory(pool, buffer, &path);
+        let work =
+            |worker: &Worker<'_, PathBuf>, buffer: &mut Buffer, path: PathBuf| look.directory(worker, buffer, &path);
         pool::run(vec![PathBuf::new()], Buffer::default, work, tick)?;
         look.found.into_inner().unwrap_or_else(PoisonError::into_inner).answer(source)
     }
@@ -143,9 +144,9 @@ impl Survey {
 }
 
 impl Look<'_> {
-    fn directory(&self, pool: &Pool<PathBuf>, buffer: &mut Buffer, path: &Path) -> Result<()> {
+    fn directory(&self, worker: &Worker<'_, PathBuf>, buffer: &mut Buffer, path: &Path) -> Result<()> {
         let mut here = Survey::default();
-        if let Err(error) = self.count(pool, buffer, path, &mut here) {
+        if let Err(error) = self.count(worker, buffer, path, &mut here) {
             // The source is told to be unreadable here, not the walk to have failed.
             if path.as_os_str().is_empty() {
                 return Err(error.into());
@@ -156,7 +157,13 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn count(&self, pool: &Pool<PathBuf>, buffer: &mut Buffer, path: &Path, here: &mut Survey) -> dir::Result<()> {
+    fn count(
+        &self,
+        worker: &Worker<'_, PathBuf>,
+        buffer: &mut Buffer,
+        path: &Path,
+        here: &mut Survey,
+    ) -> dir::Result<()> {
         let dir = self.source.open_beneath(path)?;
         if !path.as_os_str().is_empty() {
             here.directories += 1;
@@ -171,13 +178,13 @@ impl Look<'_> {
             if child.is_dots() {
                 continue;
             }
-            if pool.is_stopped() {
+            if worker.is_stopped() {
                 break;
             }
             below.push(child.name());
             match child.kind {
                 _ if self.exclude.matches(&below) => {}
-                Kind::Directory => pool.push(below.clone()),
+                Kind::Directory => worker.push(below.clone()),
                 _ => here.count(&dir, child.name(), &below),
             }
             below.pop();

@@ -28,7 +28,7 @@ pub(crate) fn list(
     others: &mut Vec<String>,
     mut step: impl FnMut(u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Sum> {
-    let mut writer = Writer::new(out)?;
+    let mut writer = Writer::new(out);
     let mut path: Vec<OsString> = Vec::new();
     let mut levels = vec![Level { dir: None, names: tree.names()?.into_iter() }];
     let mut buffer = vec![0; 256 << 10];

@@ -7,6 +7,22 @@ use sha2::{Digest, Sha256};
 
 use super::{Entry, HEAD, What, hex};
 
+/// How long a checksum is in text.
+const DIGITS: usize = 64;
+
+/// The value of each hexadecimal digit, and more than 15 for every other byte.
+const NIBBLES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value as usize];
+        values[digit as usize] = value;
+        values[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
+
 /// Reads a listing entry by entry, with no more memory than one of them takes.
 #[derive(Debug)]
 pub struct Reader<R> {
@@ -63,7 +79,8 @@ impl<R: BufRead> Reader<R> {
         ensure!(self.next_line()?, "no checksum");
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         let escaped = line.strip_prefix(b"\\");
-        let (sum, path) = cut(escaped.unwrap_or(line), b"  ").context("no checksum")?;
+        let (sum, path) = escaped.unwrap_or(line).split_at_checked(DIGITS).context("no checksum")?;
+        let path = path.strip_prefix(b"  ").context("no checksum")?;
         let path = path.strip_prefix(b"./").unwrap_or(path);
         let path = if escaped.is_some() { unescape(path)? } else { path.to_vec() };
         Ok(Entry { path, what: What::File { mode, size, sha256: unhex(sum)? } })
@@ -72,19 +89,14 @@ impl<R: BufRead> Reader<R> {
 
 fn unhex(text: &[u8]) -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    ensure!(text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit), "no sha256 checksum");
+    let mut all = 0;
     for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = nibble(pair[0]) << 4 | nibble(pair[1]);
+        let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = high << 4 | low;
     }
+    ensure!(text.len() == DIGITS && all <= 15, "no sha256 checksum");
     Ok(bytes)
-}
-
-/// The value of a hexadecimal digit.
-fn nibble(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
 }
 
 fn octal(text: &[u8]) -> anyhow::Result<u32> {

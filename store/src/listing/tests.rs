@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn listing(entries: &[Entry]) -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new()).unwrap();
+    let mut writer = Writer::new(Vec::new());
     entries.iter().for_each(|entry| writer.entry(entry).unwrap());
     writer.finish().unwrap().0
 }
@@ -19,7 +19,7 @@ fn a_walk_meets_what_is_in_a_directory_before_its_longer_named_sister() {
     paths.sort_by(|one, other| order(one, other));
     assert_eq!(paths, [&b"A"[..], b"a", b"a/b", b"a/b/c", b"a-b", b"a.b"]);
     let file = |path: &[u8]| Entry { path: path.to_vec(), what: What::Directory { mode: 0o755 } };
-    let mut writer = Writer::new(Vec::new()).unwrap();
+    let mut writer = Writer::new(Vec::new());
     writer.entry(&file(b"b")).unwrap();
     for wrong in [&b"a"[..], b"b"] {
         assert!(writer.entry(&file(wrong)).is_err());

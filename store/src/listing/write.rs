@@ -18,7 +18,10 @@ pub struct Sum {
     pub bytes: u64,
 }
 
-/// Writes a listing, entry by entry, and refuses a wrong order.
+/// So many bytes are hashed and written at once.
+const PIECE: usize = 64 * 1024;
+
+/// Writes a listing, entry by entry, and refuses a wrong order. In pieces, so that `out` need not be buffered.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
@@ -26,70 +29,86 @@ pub struct Writer<W> {
     last: Option<Vec<u8>>,
     files: u64,
     bytes: u64,
-    line: Vec<u8>,
+    lines: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
     /// Begins a listing.
-    pub fn new(mut out: W) -> io::Result<Self> {
-        out.write_all(HEAD)?;
-        let mut hash = Sha256::new();
-        hash.update(HEAD);
-        Ok(Self { out, hash, last: None, files: 0, bytes: 0, line: Vec::new() })
+    pub fn new(out: W) -> Self {
+        let mut lines = Vec::with_capacity(PIECE + 1024);
+        lines.extend_from_slice(HEAD);
+        Self { out, hash: Sha256::new(), last: None, files: 0, bytes: 0, lines }
     }
 
     /// Writes the next entry; one that does not come after the last one is an error.
     pub fn entry(&mut self, entry: &Entry) -> io::Result<()> {
-        if self.last.as_ref().is_some_and(|last| order(last, &entry.path) != Ordering::Less) {
-            let path = String::from_utf8_lossy(&entry.path);
+        self.put(&entry.path, &entry.what)
+    }
+
+    /// The same of a path and what it is.
+    pub fn put(&mut self, path: &[u8], what: &What) -> io::Result<()> {
+        if self.last.as_ref().is_some_and(|last| order(last, path) != Ordering::Less) {
+            let path = String::from_utf8_lossy(path);
             return Err(io::Error::other(format!("{} is out of order in the listing", path.escape_debug())));
         }
-        self.line.clear();
-        write_entry(&mut self.line, entry);
-        self.hash.update(&self.line);
-        self.out.write_all(&self.line)?;
+        write_entry(&mut self.lines, path, what);
+        if self.lines.len() >= PIECE {
+            self.write()?;
+        }
         self.files += 1;
-        if let What::File { size, .. } = entry.what {
-            self.bytes = self.bytes.saturating_add(size);
+        if let What::File { size, .. } = what {
+            self.bytes = self.bytes.saturating_add(*size);
         }
         let last = self.last.get_or_insert_default();
         last.clear();
-        last.extend_from_slice(&entry.path);
+        last.extend_from_slice(path);
         Ok(())
     }
 
     /// Ends the listing and gives the writer back.
     pub fn finish(mut self) -> io::Result<(W, Sum)> {
+        self.write()?;
         self.out.flush()?;
         let digest = format!("sha256:{}", hex(&self.hash.finalize()));
         Ok((self.out, Sum { digest, files: self.files, bytes: self.bytes }))
     }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.hash.update(&self.lines);
+        self.out.write_all(&self.lines)?;
+        self.lines.clear();
+        Ok(())
+    }
 }
 
-fn write_entry(line: &mut Vec<u8>, entry: &Entry) {
-    match &entry.what {
+fn write_entry(line: &mut Vec<u8>, path: &[u8], what: &What) {
+    match what {
         What::Directory { mode } => {
             line.extend_from_slice(b"#d ");
             push_mode(line, *mode);
-            push_escaped(line, &entry.path, b"");
+            push_escaped(line, path, b"");
         }
         What::File { mode, size, sha256 } => {
             line.extend_from_slice(b"#f ");
             push_mode(line, *mode);
             push_decimal(line, *size);
             line.push(b'\n');
-            if entry.path.iter().any(|byte| escaped(*byte).is_some()) {
+            if has_escaped(path) {
                 line.push(b'\\');
             }
-            line.extend(sha256.iter().flat_map(|byte| hex_digits(*byte)));
+            let mut digits = [0; 64];
+            for (pair, byte) in digits.chunks_exact_mut(2).zip(sha256) {
+                pair.copy_from_slice(&hex_digits(*byte));
+            }
+            line.extend_from_slice(&digits);
             // sha256sum takes a lone "-" for its own standard input.
-            line.extend_from_slice(if entry.path == b"-" { b"  ./" } else { b"  " });
-            push_escaped(line, &entry.path, b"");
+            line.extend_from_slice(if path == b"-" { b"  ./" } else { b"  " });
+            push_escaped(line, path, b"");
         }
         What::Symlink { target } => {
             line.extend_from_slice(b"#l ");
             // A blank in the path could be taken for the arrow, so here it is escaped too.
-            push_escaped(line, &entry.path, b" ");
+            push_escaped(line, path, b" ");
             line.extend_from_slice(b" -> ");
             push_escaped(line, target, b"");
         }
@@ -118,7 +137,7 @@ fn push_decimal(line: &mut Vec<u8>, number: u64) {
 }
 
 fn push_escaped(line: &mut Vec<u8>, text: &[u8], also: &[u8]) {
-    if !text.iter().any(|byte| escaped(*byte).is_some() || also.contains(byte)) {
+    if !has_escaped(text) && !also.iter().any(|byte| text.contains(byte)) {
         return line.extend_from_slice(text);
     }
     for &byte in text {
@@ -128,6 +147,11 @@ fn push_escaped(line: &mut Vec<u8>, text: &[u8], also: &[u8]) {
             None => line.push(byte),
         }
     }
+}
+
+/// Whether there is a byte that cannot stand for itself. Looks at all of them: that is faster than to stop at one.
+fn has_escaped(text: &[u8]) -> bool {
+    text.iter().fold(false, |found, byte| found | escaped(*byte).is_some())
 }
 
 /// The letter that stands for a byte which would end the line, or which begins an escape.

@@ -68,7 +68,7 @@ impl Scene {
         let seq = store::next_seq(&lock).unwrap();
         let build = staging::begin(&lock, id(name), seq, "p", "test").unwrap();
         build.tree.create_file("app", b"hello", 0o644).unwrap();
-        let mut listing = listing::Writer::new(Vec::new()).unwrap();
+        let mut listing = listing::Writer::new(Vec::new());
         let what = What::File { mode: 0o644, size: 5, sha256: sha(b"hello") };
         listing.entry(&listing::Entry { path: b"app".to_vec(), what }).unwrap();
         let (bytes, sum) = listing.finish().unwrap();

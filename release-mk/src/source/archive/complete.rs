@@ -10,13 +10,16 @@ use dir::Kind;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::time::TimeSpec;
 use nix::unistd::linkat;
+use store::listing::What;
 
 use super::unpack::Target;
 use super::write::conflict;
 use super::{refuse, symlinks};
 use crate::content::{Copier, Job};
+use crate::entries::{self, Page};
+use crate::metadata;
+use crate::pool::{self, Worker};
 use crate::shown::shown;
-use crate::{entries, metadata};
 
 /// What has to wait until every file is there.
 pub(super) fn finish(
@@ -40,16 +43,15 @@ pub(super) fn finish(
         hard_link(target, path, first)?;
     }
     let now = TimeSpec::new(target.now, 0);
-    let mut made = Vec::new();
-    for (path, (mode, mtime)) in directories {
-        if path.as_os_str().is_empty() {
-            continue;
-        }
+    let of_ours = |(path, _): &(PathBuf, _)| !path.as_os_str().is_empty();
+    let work = |_: &Worker<'_, _>, page: &mut Page, (path, (mode, mtime)): (PathBuf, (u32, Option<TimeSpec>))| {
         let dir = target.tree.open_beneath(&path)?;
         metadata::finish(&dir, mode, &mtime.unwrap_or(now)).with_context(|| format!("set mode of {}", shown(&path)))?;
-        made.push(entries::directory(path, mode));
-    }
-    target.entries.add(made)
+        page.push(&path, What::Directory { mode });
+        target.entries.turn(page)
+    };
+    let pages = pool::run(directories.into_iter().filter(of_ours).collect(), Page::default, work, || Ok(()))?;
+    pages.into_iter().try_for_each(|page| target.entries.close(page))
 }
 
 fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
@@ -76,5 +78,5 @@ fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
     let sha256 = Copier::default().copy(&job, &|| false);
     let sha256 = sha256.map_err(|fault| anyhow::anyhow!("read {} again: {fault:?}", shown(first)))?;
     target.meter.file(stat.size());
-    target.entries.add(vec![entries::file(path.to_path_buf(), stat.mode(), stat.size(), sha256)])
+    target.entries.add([entries::file(path.to_path_buf(), stat.mode(), stat.size(), sha256)])
 }

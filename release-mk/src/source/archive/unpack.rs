@@ -188,7 +188,7 @@ impl Unpack<'_> {
         parent.symlink(&target, own).map_err(|e| conflict(&path, e))?;
         utimensat(&*parent, own, &TimeSpec::UTIME_OMIT, &self.time(header), UtimensatFlags::NoFollowSymlink)
             .map_err(|e| parent.error("set time of", own, e))?;
-        self.target.entries.add(vec![entries::symlink(path.clone(), target.clone())])?;
+        self.target.entries.add([entries::symlink(path.clone(), target.clone())])?;
         self.target.meter.file(0);
         self.symlinks.insert(path, target);
         Ok(())
@@ -236,7 +236,7 @@ impl Unpack<'_> {
             return Ok(false);
         }
         self.target.remember(header.blob, sha256, size);
-        self.target.entries.add(vec![entries::file(path, mode, size, sha256)])?;
+        self.target.entries.add([entries::file(path, mode, size, sha256)])?;
         Ok(true)
     }
 
@@ -301,13 +301,13 @@ impl Unpack<'_> {
             parent.rename_new(name, parent, &aside)?;
             if self.target.is_linked(parent, &path, &sha256, size, mode, mtime.tv_sec()) {
                 parent.remove_file(&aside)?;
-                return self.target.entries.add(vec![entries::file(path, mode, size, sha256)]);
+                return self.target.entries.add([entries::file(path, mode, size, sha256)]);
             }
             parent.rename_new(&aside, parent, name)?;
         }
         write::finish(&file, exact, mode, &mtime, &path)?;
         self.target.meter.file(size);
-        self.target.entries.add(vec![entries::file(path, mode, size, sha256)])
+        self.target.entries.add([entries::file(path, mode, size, sha256)])
     }
 
     /// The path of an entry, `None` if it stays behind.
