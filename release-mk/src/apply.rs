@@ -78,15 +78,20 @@ pub(crate) fn announce(pipe: &mut Pipe, request: &Request, plan: &Plan, site: &S
         pipe.plan(*action, target, reason.clone());
     }
     pipe.changed();
-    let id = match &request.name {
-        Some(name) => {
+    let id = match (&request.resume, &request.name) {
+        (Some(id), _) => {
+            refuse_nothing_to_resume(pipe, site, id)?;
+            id.clone()
+        }
+        (None, Some(name)) => {
             refuse_standing(site, name)?;
             name.clone()
         }
-        None => ReleaseId::default_for(pipe.now(), foreseen_seq(pipe, site)?)?,
+        (None, None) => ReleaseId::default_for(pipe.now(), foreseen_seq(pipe, site)?)?,
     };
+    let what = if request.resume.is_some() { "go on with" } else { "make" };
     let place = if site.root.is_some() { "in" } else { "in the new root" };
-    pipe.say(format_args!("would make {id} {place} {}", site.path.display()));
+    pipe.say(format_args!("would {what} {id} {place} {}", site.path.display()));
     pipe.record_mut().root = site.path.to_str().map(str::to_owned);
     pipe.record_mut().release = Some(Release { id: id.to_string(), ..Release::default() });
     Ok(())
@@ -105,6 +110,17 @@ fn refuse_standing(site: &Site, name: &ReleaseId) -> Result<()> {
         .into());
     }
     Ok(())
+}
+
+fn refuse_nothing_to_resume(pipe: &Pipe, site: &Site, id: &ReleaseId) -> Result<()> {
+    let is_begun = site.root.as_ref().is_some_and(|root| root.dir().open_dir(".cutover").is_ok());
+    if is_begun {
+        let root = Root::open(&site.path, pipe.options().allow_network_fs)?;
+        if complete(&root, id)?.is_some() || staging::list(&root)?.iter().any(|build| build.id == *id) {
+            return Ok(());
+        }
+    }
+    Err(staging::nothing_to_resume(id, &site.path).into())
 }
 
 /// The number the next release would get if nobody else made one meanwhile.
@@ -263,8 +279,8 @@ fn publish(
         files: built.sum.files,
         bytes: built.sum.bytes,
         created_at: clock::rfc3339(pipe.now()),
+        source_digest: build::source_digest_of(&built.state, request),
         source: Some(built.state.source),
-        source_digest: built.state.source_digest,
         shared: share::digests(&request.share, root.path())?,
         pipe: Some(pipe.record().pipe.clone()),
         by: Some(host::user_name()),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use dir::Dir;
 use nix::fcntl::OFlag;
 use record::clock::milliseconds;
@@ -24,8 +24,8 @@ use crate::rehash::Rehash;
 use crate::source::Source;
 use crate::source::archive::refuse;
 use crate::source::fill::Fill;
-use crate::state::State;
-use crate::unchanged::Previous;
+use crate::state::{State, filled_by};
+use crate::unchanged::{Previous, link_again};
 use crate::{artifact, early, identity, metadata, share, stamp, steps};
 
 /// The name of the listing within a build.
@@ -61,12 +61,16 @@ impl Build<'_> {
         let earlier = if self.request.resume.is_some() { State::read(&self.staging.dir)? } else { None };
         section.resumed = self.request.resume.is_some();
         let (mut state, listed) = match earlier {
-            Some(state) => (state, None),
+            Some(state) => {
+                section.staging = Some(self.staging.dir.path().display().to_string());
+                refuse_other_options(&state, source, self.request)?;
+                (state, None)
+            }
             None => self.begin(pipe, source, &entries, section)?,
         };
         section.source_files = Some(state.source_files);
         section.source_bytes = Some(state.source_bytes);
-        section.source_digest.clone_from(&state.source_digest);
+        section.source_digest = source_digest_of(&state, self.request);
         let has_steps = !self.request.steps.is_empty() || section.resumed;
         if has_steps {
             section.staging = Some(self.staging.dir.path().display().to_string());
@@ -78,12 +82,21 @@ impl Build<'_> {
             artifact::keep_only(&self.staging.tree, &self.request.artifact, &self.added())?;
         }
         let entries = if has_steps || !self.request.artifact.is_empty() { self.rehash(pipe)? } else { entries };
+        if let Some(previous) = self.previous.as_ref().filter(|_| !self.request.steps.is_empty()) {
+            let is_timeless = state.source.kind == "git";
+            section.linked_files = Some(link_again(previous, self.staging, &entries, is_timeless)?);
+        }
         let syncing = Instant::now();
         let sum = match listed.filter(|_| self.is_as_copied()) {
             Some(sum) => self.staging.dir.sync_file_system().map(|()| sum).context("make the tree durable")?,
             None => self.settle(&entries)?,
         };
         section.sync_ms = Some(milliseconds(syncing.elapsed()));
+        if sum.files == 0 {
+            return Err(Failure::new(Exit::Failed, "mk.empty", "nothing is left of the release after its steps")
+                .hint("the last step must leave what the release is to hold")
+                .into());
+        }
         pipe.look_down()?;
         pipe.check_signals()?;
         Ok(Built { sum, state })
@@ -124,7 +137,9 @@ impl Build<'_> {
             (Source::Archive { .. }, None) => None,
             (_, None) => listed.as_ref().map(|sum| Content::Listing(sum.digest.clone())),
         };
-        section.linked_files = self.previous.as_ref().map(|_| meter.linked_files());
+        if self.request.steps.is_empty() {
+            section.linked_files = self.previous.as_ref().map(|_| meter.linked_files());
+        }
         entries.add(share::link(&self.request.share, &self.staging.tree)?)?;
         if let Some(path) = &self.request.stamp {
             let text = stamp::text(self.staging.id.as_str(), &clock::rfc3339(pipe.now()), &source.to_record());
@@ -132,7 +147,8 @@ impl Build<'_> {
         }
         let state = State {
             source: source.to_record(),
-            source_digest: content.map(|content| source_digest(&content, self.request)),
+            content,
+            filled_by: filled_by(&source.to_record(), self.request),
             source_files: meter.files(),
             source_bytes: meter.bytes(),
             done: Vec::new(),
@@ -157,7 +173,8 @@ impl Build<'_> {
         let fill = Fill {
             to: &self.staging.tree,
             exclude: &exclude,
-            previous: self.previous.as_ref(),
+            // A step could write into what is shared with the live release: then it is linked when all have ended.
+            previous: self.previous.as_ref().filter(|_| self.request.steps.is_empty()),
             limits: self.request.limits,
             entries,
             meter,
@@ -249,6 +266,22 @@ impl Build<'_> {
         entries.for_each(|path, what| Ok(writer.put(path, what)?)).context("write the listing")?;
         Ok(writer.finish().context("write the listing")?.1)
     }
+}
+
+/// The digest of a source and of the options that are in force now, those of a resumed build too.
+pub(crate) fn source_digest_of(state: &State, request: &Request) -> Option<String> {
+    state.content.as_ref().map(|content| source_digest(content, request))
+}
+
+/// What filled the tree is not looked at again, so a release of other options would not be what was asked for.
+fn refuse_other_options(state: &State, source: &Source, request: &Request) -> Result<()> {
+    if state.filled_by == filled_by(&source.to_record(), request) {
+        return Ok(());
+    }
+    bail!(
+        Failure::new(Exit::Failed, "mk.other_options", "the build was begun with another source or other options")
+            .hint("--from, --ref, --submodules, --exclude, --share and --stamp must be as before; steps may be others")
+    )
 }
 
 /// What of the source stays behind: what `--exclude` says, and what the build puts something else under.

@@ -78,7 +78,7 @@ struct Cli {
     /// Write id and time, and from git repository, reference and revision, into this file of the release
     #[arg(long, value_name = "FILE", value_parser = inside)]
     stamp: Option<PathBuf>,
-    /// Hard links to the live release's files, to 450,000 at most, where size, time and mode are the same; then never write into a release in place, nor let a --step do so
+    /// Hard links to the live release's files, to 450,000 at most, where size, time and mode are the same; then never write into a release in place
     #[arg(long)]
     link_unchanged: bool,
     /// Refuse unless so much stays free on the disk; with an archive, a repository, --link-unchanged or --resume, unless so much is free before

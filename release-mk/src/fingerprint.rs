@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::sink;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::listing::{Writer, hex};
 
@@ -12,7 +13,7 @@ use crate::entries::Entries;
 use crate::plan::Request;
 
 /// What identifies the content of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Content {
     /// The digest over the listing of a directory.
     Listing(String),

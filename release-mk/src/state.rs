@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::listing::hex;
 
-use crate::plan::Step;
+use crate::fingerprint::Content;
+use crate::plan::{Request, Step};
 
 const FILE: &str = "state.json";
 const LARGEST: u64 = 1 << 20;
@@ -19,8 +20,10 @@ const LARGEST: u64 = 1 << 20;
 pub(crate) struct State {
     /// What the tree was filled from.
     pub(crate) source: record::Source,
-    /// What decides the release's content; not known of an archive nobody asked about.
-    pub(crate) source_digest: Option<String>,
+    /// What identifies the source's content; not known of an archive nobody asked about.
+    pub(crate) content: Option<Content>,
+    /// A digest of the options that the tree was filled by: see [`filled_by`].
+    pub(crate) filled_by: String,
     /// Files and symlinks that came from the source.
     pub(crate) source_files: u64,
     /// Their bytes.
@@ -50,6 +53,30 @@ impl State {
     }
 }
 
+/// What must be the same when a build is resumed, since nobody looks at it again: where the source is and what of it stays
+/// behind, what is linked to `shared/`, and where the stamp is. Steps and what is kept of them may be others.
+pub(crate) fn filled_by(source: &record::Source, request: &Request) -> String {
+    let source = [&source.kind].into_iter().chain(&source.path).chain(&source.repository).chain(&source.reference);
+    let share = request.share.iter().map(|share| format!("{} {}", share.path.display(), share.directory));
+    let stamp = request.stamp.iter().map(|stamp| stamp.display().to_string());
+    let parts = [
+        source.cloned().collect::<Vec<_>>(),
+        request.exclude.clone(),
+        share.collect(),
+        stamp.collect(),
+        vec![request.submodules.to_string(), request.limits.external_symlinks.to_string()],
+    ];
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update((part.len() as u64).to_le_bytes());
+        for text in part {
+            sha.update((text.len() as u64).to_le_bytes());
+            sha.update(text);
+        }
+    }
+    hex(&sha.finalize())
+}
+
 /// Identifies a step without telling its command.
 pub(crate) fn digest(step: &Step) -> String {
     let mut sha = Sha256::new();
@@ -62,6 +89,39 @@ pub(crate) fn digest(step: &Step) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_filled_the_tree_is_another_when_any_option_is_that_decides_it() {
+        use crate::plan::Share;
+        let request = crate::plan::tests::request;
+        let share = |path: &str, directory| vec![Share { path: path.into(), directory }];
+        let source = |kind: &str, path: Option<&str>, reference: Option<&str>| record::Source {
+            kind: kind.into(),
+            path: path.map(str::to_owned),
+            reference: reference.map(str::to_owned),
+            ..record::Source::default()
+        };
+        let here = source("directory", Some("/a"), None);
+        let mut all = vec![
+            filled_by(&here, &request()),
+            filled_by(&source("directory", Some("/b"), None), &request()),
+            filled_by(&source("stream", None, None), &request()),
+            filled_by(&source("git", None, Some("a")), &request()),
+            filled_by(&source("git", None, Some("b")), &request()),
+            filled_by(&here, &Request { exclude: vec!["a".into()], ..request() }),
+            filled_by(&here, &Request { share: share("a", true), ..request() }),
+            filled_by(&here, &Request { share: share("a", false), ..request() }),
+            filled_by(&here, &Request { stamp: Some("a".into()), ..request() }),
+            filled_by(&here, &Request { submodules: true, ..request() }),
+        ];
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        let step = Step { name: "a".into(), command: "b".into() };
+        let other = Request { steps: vec![step], artifact: vec!["x".into()], min_free: 3, ..request() };
+        assert_eq!(filled_by(&here, &other), filled_by(&here, &request()));
+    }
 
     #[test]
     fn a_step_is_done_again_when_it_or_one_before_it_is_another() {

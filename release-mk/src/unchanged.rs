@@ -11,12 +11,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Result;
 use dir::{Dir, Kind};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
+use store::listing::What;
+use store::staging::Staging;
 
 use crate::content::Sha;
+use crate::entries::Entries;
+use crate::metadata;
 
 /// So many files are known, in 25 MiB; what a larger release has besides is copied.
 const MOST: usize = 450_000;
@@ -108,6 +113,41 @@ impl Previous {
         });
         same && linkat(&*previous, name, to, name, AtFlags::empty()).is_ok()
     }
+}
+
+/// Makes links of the files of a finished tree that are as in the previous release, and says how many. A file that has
+/// several names in the tree keeps them instead. Each link takes the place of its file at once: a kill leaves every file
+/// whole, and nothing in the tree that is not of it.
+pub(crate) fn link_again(previous: &Previous, staging: &Staging, entries: &Entries, is_timeless: bool) -> Result<u64> {
+    let (aside, _) = staging.dir.ensure_dir("links", 0o700)?;
+    // What a kill left.
+    aside.names()?.iter().try_for_each(|name| aside.remove_file(name))?;
+    let mut linked = 0;
+    let mut last: Option<(PathBuf, Dir)> = None;
+    entries.for_each(|path, what| {
+        let What::File { mode, size, sha256 } = what else { return Ok(()) };
+        if !previous.had(path, sha256) {
+            return Ok(());
+        }
+        let path = Path::new(OsStr::from_bytes(path));
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let dir = match &last {
+            Some((held, dir)) if held == above => dir,
+            _ => &last.insert((above.to_path_buf(), staging.tree.open_beneath(above)?)).1,
+        };
+        let (here, times) = (dir.stat(name)?, dir.own_stat()?);
+        if here.0.st_nlink > 1 || times.mode() & 0o200 == 0 {
+            return Ok(());
+        }
+        let mtime = (!is_timeless).then_some(here.0.st_mtime);
+        if previous.link_same(&aside, path, sha256, *size, *mode, mtime) {
+            aside.rename(name, dir, name)?;
+            metadata::set_time(dir, &metadata::modified(&times.0))?;
+            linked += 1;
+        }
+        Ok(())
+    })?;
+    Ok(linked)
 }
 
 /// Two hashes of a path. Their seeds are drawn anew each time, so that nobody can choose two paths with the same.

@@ -127,6 +127,33 @@ fn what_a_pax_header_says_is_judged_like_the_header_itself() {
 }
 
 #[test]
+fn an_archive_of_which_everything_stays_behind_is_no_release() {
+    let site = Site::new();
+    let path = site.write("one.tar", archive(&[entry(EntryType::Directory, "./"), file("a"), file("d/b")]));
+    let run = site.mk(&path, &["--exclude", "a", "--exclude", "d"]).expect(77);
+    assert_eq!(run.code(), "archive.empty");
+    assert_eq!(site.state(), [vec![], vec![], Vec::<String>::new()]);
+    site.mk(&path, &["--exclude", "d"]).expect(0);
+}
+
+#[test]
+fn a_header_that_would_fill_the_memory_is_refused_before_it_does() {
+    let site = Site::new();
+    let long = |kind, length| Entry { content: vec![b'n'; length], ..entry(kind, "././@LongLink") };
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
+        let bomb = [file("a"), long(kind, 3 << 20), file("b")];
+        let run = site.mk(&site.write("bomb.tar", archive(&bomb)), &[]).expect(77);
+        assert_eq!(run.code(), "archive.damaged", "{kind:?}");
+        assert!(run.stderr.contains("longer than 1 MiB"), "{}", run.stderr);
+    }
+    // A large file that stays behind is not a header.
+    let large = Entry { content: vec![1; 3 << 20], ..file("large") };
+    let path = site.write("good.tar", archive(&[file("a"), large, file("b")]));
+    site.mk(&path, &["--exclude", "large", "--name", "good"]).expect(0);
+    assert!(site.path("root/releases/good/b").exists());
+}
+
+#[test]
 fn symlinks_that_lead_out_are_taken_where_that_is_said() {
     let site = Site::new();
     let out = [file("a"), link(EntryType::Symlink, "l", "/etc/passwd"), link(EntryType::Symlink, "m", "../../x")];

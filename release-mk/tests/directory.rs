@@ -169,6 +169,27 @@ fn unchanged_files_are_linked_only_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_step_writes_into_no_file_of_the_live_release() {
+    let site = Site::new();
+    site.write("source/d/same", "same");
+    site.write("source/d/written", "x\n");
+    site.mk(&site.path("source"), &["--name", "v1"]).expect(0);
+    symlink("releases/v1", site.path("root/current")).unwrap();
+    let time = |id: &str| std::fs::metadata(site.path("root/releases").join(id).join("d")).unwrap().modified().unwrap();
+    let step = ["--link-unchanged", "--step", "s=echo more >> d/written"];
+    let run = site.mk(&site.path("source"), &[&["--name", "v2"], &step[..]].concat()).expect(0);
+    assert_eq!(run.record["stages"][0]["linked_files"], 1);
+    let inode = |path: &str| std::fs::metadata(site.path("root/releases").join(path)).unwrap().ino();
+    assert_eq!(inode("v1/d/same"), inode("v2/d/same"));
+    for (id, text) in [("v1", "x\n"), ("v2", "x\nmore\n")] {
+        assert_eq!(std::fs::read_to_string(site.path("root/releases").join(id).join("d/written")).unwrap(), text);
+        site.sha256sum(id);
+    }
+    assert_eq!(time("v1"), time("v2"));
+    assert_eq!(site.path("root/releases/v2/d").read_dir().unwrap().count(), 2);
+}
+
+#[test]
 fn a_pattern_that_is_none_a_stamp_without_a_directory_and_a_link_that_leaves_are_said() {
     let site = Site::new();
     site.write("source/d/f", "x");

@@ -293,3 +293,53 @@ fn a_fetch_in_progress_is_not_met_by_another_and_another_users_repository_is_ref
     assert_eq!(run.code(), "mk.git");
     assert!(run.stderr.contains("ownership"), "{}", run.stderr);
 }
+
+#[test]
+fn a_mirror_that_a_kill_left_half_made_or_locked_is_used_again() {
+    let Some(site) = repository() else { return };
+    let from = site.path("repository");
+    let branch = |name: &str| site.mk(&from, &["--ref", "main", "--name", name]);
+    branch("a").expect(0);
+    let mirrors = site.path("root/.cutover/mirrors").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let mirror = mirrors.into_iter().find(|path| path.extension().is_some_and(|end| end == "git")).unwrap();
+    for (at, gone) in ["HEAD", "refs", "objects", "config"].into_iter().enumerate() {
+        let path = mirror.join(gone);
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        branch(&format!("b{at}")).expect(0);
+    }
+    git(&site, &["commit", "--quiet", "--allow-empty", "--message=two"]);
+    let locks = ["refs/heads/main.lock", "packed-refs.lock", "config.lock"].map(|name| mirror.join(name));
+    let lock = |age| {
+        for path in &locks {
+            let file = std::fs::File::create(path).unwrap();
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        }
+    };
+    lock(0);
+    assert_eq!(branch("c").expect(1).code(), "mk.git", "somebody may be at work");
+    lock(3600);
+    branch("c").expect(0);
+}
+
+#[test]
+fn a_mirror_is_packed_again_when_git_finds_that_due() {
+    let Some(site) = repository() else { return };
+    let from = site.path("repository");
+    let packs = || {
+        let mirrors = site.path("root/.cutover/mirrors").read_dir().unwrap().map(|entry| entry.unwrap().path());
+        let mirror = mirrors.into_iter().find(|path| path.extension().is_some_and(|end| end == "git")).unwrap();
+        let files = mirror.join("objects/pack").read_dir().unwrap().map(|entry| entry.unwrap().path());
+        (files.filter(|path| path.extension().is_some_and(|end| end == "pack")).count(), mirror)
+    };
+    site.mk(&from, &["--ref", "main", "--name", "v0"]).expect(0);
+    let config = "[fetch]\n\tunpackLimit = 1\n[gc]\n\tautoPackLimit = 3\n";
+    let path = packs().1.join("config");
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + config).unwrap();
+    let mut most = 0;
+    for release in 1..=6 {
+        git(&site, &["commit", "--quiet", "--allow-empty", "--message=more"]);
+        site.mk(&from, &["--ref", "main", "--name", &format!("v{release}")]).expect(0);
+        most = most.max(packs().0);
+    }
+    assert!((2..=4).contains(&most) && packs().0 < 6, "{most} and {} packs of seven fetches", packs().0);
+}

@@ -59,6 +59,10 @@ fn makers() -> Vec<Maker> {
     ]
 }
 
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
 fn sh(dir: &Path, script: &str, arguments: &[&OsStr]) -> Vec<u8> {
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).args(arguments).current_dir(dir);
@@ -97,7 +101,7 @@ fn every_makers_archive_of_a_tree_becomes_that_tree() {
     let site = Site::new();
     let tree = tree(&site);
     for Maker { archive, program, script, lacks, keeps_links } in makers() {
-        if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
+        if !has(program) {
             skip::note(&format!("there is no {program} to make {archive} with"));
             continue;
         }
@@ -114,5 +118,44 @@ fn every_makers_archive_of_a_tree_becomes_that_tree() {
         let inode = |name: &str| std::fs::metadata(release.join(name)).unwrap().ino();
         assert_eq!(inode("large") == inode("the same"), keeps_links, "{archive}");
         assert_eq!(std::fs::metadata(release).unwrap().permissions().mode() & 0o7777, 0o755, "{archive}");
+    }
+}
+
+#[test]
+fn holes_that_an_archive_leaves_out_are_zeros_again() {
+    let site = Site::new();
+    site.write("tree/f", "f");
+    let holes = std::fs::File::create(site.path("tree/holes")).unwrap();
+    for at in [1 << 20, 3 << 20, (3 << 20) + 8192] {
+        std::os::unix::fs::FileExt::write_all_at(&holes, b"data", at).unwrap();
+    }
+    holes.set_len(5 << 20).unwrap();
+    std::fs::File::create(site.path("tree/nothing else")).unwrap().set_len(300_000).unwrap();
+    let tree = site.path("tree");
+    for (archive, program, script, taken) in [
+        ("gnu.tar", "tar", "tar --sparse --format=gnu -cf \"$1\" .", true),
+        ("posix.tar", "tar", "tar --sparse --format=posix -cf \"$1\" .", true),
+        ("bsd.tar", "bsdtar", "bsdtar -cf \"$1\" .", true),
+        ("old.tar", "tar", "tar --sparse-version=0.1 --sparse --format=posix -cf \"$1\" .", false),
+        ("older.tar", "tar", "tar --sparse-version=0.0 --sparse --format=posix -cf \"$1\" .", false),
+    ] {
+        if !has(program) {
+            skip::note(&format!("there is no {program} to make {archive} with"));
+            continue;
+        }
+        let path = site.path(archive);
+        sh(&tree, script, &[path.as_os_str()]);
+        let is_small = std::fs::metadata(&path).unwrap().len() < 1 << 20;
+        assert!(is_small || program == "bsdtar", "{archive}: the holes were not left out");
+        let id = archive.replace('.', "-");
+        let run = site.mk(&path, &["--name", &id]);
+        if !taken {
+            assert_eq!((run.status, run.code()), (Some(77), "archive.kind"), "{archive}: {}", run.stderr);
+            continue;
+        }
+        assert_eq!(run.status, Some(0), "{archive}: {}", run.stderr);
+        site.sha256sum(&id);
+        let release = site.path(&format!("root/releases/{id}"));
+        sh(&tree, r#"diff -r --no-dereference "$1" "$2""#, &[tree.as_os_str(), release.as_os_str()]);
     }
 }

@@ -133,6 +133,17 @@ fn what_a_step_leaves_must_be_what_a_release_can_hold() {
     build("v4", "s=true", &["--step", "s=false"]).expect(2);
     assert_eq!(site.state()[0], Vec::<String>::new());
     assert_eq!(site.state()[1].len(), 3, "what can be resumed is kept");
+    let plan = |id: &str| site.mk(&site.path("source"), &["--resume", id, "--step", "s=rm queue", "--dry-run"]);
+    assert_eq!(plan("v1").expect(0).record["release"]["id"], "v1");
+    assert_eq!(plan("v9").expect(69).code(), "mk.no_build");
+    // What filled the tree is not looked at again, so it must be the same; a resume that is refused takes nothing away.
+    for other in [["--stamp", "STAMP"], ["--share", "log/"], ["--exclude", "g"]] {
+        let run = site.mk(&site.path("source"), &[&["--resume", "v1", "--step", "s=rm queue"], &other[..]].concat());
+        assert_eq!(run.expect(1).code(), "mk.other_options", "{other:?}");
+    }
+    site.write("other/f", "x");
+    let run = site.mk(&site.path("other"), &["--resume", "v1", "--step", "s=rm queue"]).expect(1);
+    assert_eq!(run.code(), "mk.other_options");
     // The step is repaired, and the same build goes on.
     let resumed = site.mk(&site.path("source"), &["--resume", "v1", "--step", "s=rm queue"]).expect(0);
     assert_eq!(resumed.record["release"]["id"], "v1");
@@ -154,4 +165,13 @@ fn nothing_is_built_of_what_is_live_already() {
     assert_eq!(build("v4", &["--force"]).record["changed"], true);
     site.write("source/f", "y");
     assert_eq!(build("v5", &[]).record["changed"], true);
+}
+
+#[test]
+fn a_step_that_leaves_nothing_makes_no_release() {
+    let site = Site::new();
+    site.write("source/a", "a");
+    let build = |step: &str, more: &[&str]| site.mk(&site.path("source"), &[&["--step", step], more].concat());
+    assert_eq!(build("s=rm a", &["--name", "v1"]).expect(1).code(), "mk.empty");
+    assert_eq!(site.state()[0], Vec::<String>::new());
 }

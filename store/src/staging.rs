@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use dir::{Dir, Flock, Wait};
@@ -112,10 +113,7 @@ pub fn resume(lock: &Lock<'_>, id: &ReleaseId, pipe: &str, tool: &str) -> anyhow
     builds.retain(|build| build.seq.is_some());
     builds.sort_by_key(|build| build.seq);
     let Some((build, seq)) = builds.pop().and_then(|build| build.seq.map(|seq| (build, seq))) else {
-        bail!(
-            Failure::new(Exit::NoCandidate, "mk.no_build", format!("there is no unfinished build of {id} to resume"))
-                .hint(format!("release-ls --root {} lists builds", lock.path().display()))
-        )
+        bail!(nothing_to_resume(id, lock.path()))
     };
     let dir = lock.part("staging")?.open_dir(&build.name)?;
     // Observers ask for the lock for an instant; that must not look like a builder.
@@ -128,6 +126,12 @@ pub fn resume(lock: &Lock<'_>, id: &ReleaseId, pipe: &str, tool: &str) -> anyhow
     dir.swap_file(BUILD, &serde_json::to_vec(&note)?, 0o600)?;
     let (tree, _) = dir.ensure_dir(TREE, 0o755)?;
     Ok(Staging { id: id.clone(), seq, name: build.name, dir, tree, _flock: flock })
+}
+
+/// The refusal to go on with a build that is not there, 69.
+pub fn nothing_to_resume(id: &ReleaseId, root: &Path) -> Failure {
+    Failure::new(Exit::NoCandidate, "mk.no_build", format!("there is no unfinished build of {id} to resume"))
+        .hint(format!("release-ls --root {} lists builds", root.display()))
 }
 
 /// Every build, live or not, in the order of names. Writes nothing.

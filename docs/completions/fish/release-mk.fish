@@ -68,7 +68,7 @@ complete -c release-mk -l submodules -d 'With --ref: fetch the submodules of tha
 complete -c release-mk -l if-changed -d 'Build only if the source or the options that change the release differ from the live one\'s; an archive can be compared with builds made with this option or --sha256'
 complete -c release-mk -l force -d 'With --if-changed: build in any case'
 complete -c release-mk -l skip-bad -d 'With --if-changed: pass over, without failing, a source that made a bad release'
-complete -c release-mk -l link-unchanged -d 'Hard links to the live release\'s files, to 450,000 at most, where size, time and mode are the same; then never write into a release in place, nor let a --step do so'
+complete -c release-mk -l link-unchanged -d 'Hard links to the live release\'s files, to 450,000 at most, where size, time and mode are the same; then never write into a release in place'
 complete -c release-mk -l allow-external-symlinks -d 'Take symlinks of an archive or a repository that are absolute or lead out of the tree; a directory\'s are always kept as they are'
 complete -c release-mk -l dry-run -d 'Only plan: lock and write nothing; makes all later stages of the pipe plan too'
 complete -c release-mk -s n -l no-record -d 'Read no record from stdin: run alone, or begin a pipe'

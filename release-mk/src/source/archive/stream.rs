@@ -18,6 +18,8 @@ const IN_FLIGHT: usize = 32;
 /// Archives that need a larger window to unpack than this are refused: memory stays bounded.
 const LARGEST_WINDOW_LOG: u32 = 27;
 const LARGEST_XZ_MEMORY: u64 = 160 << 20;
+/// What may stand before an entry: no name, no link and no pax header of a file that can be made comes near.
+const LONGEST_HEADERS: u64 = 1 << 20;
 const TICK: Duration = Duration::from_millis(100);
 
 enum Message {
@@ -42,6 +44,10 @@ pub(crate) struct State<'a> {
     stopped: RefCell<Option<anyhow::Error>>,
     sha256: Cell<Option<Sha>>,
     ended: Cell<bool>,
+    /// Bytes that the parser has read.
+    position: Cell<u64>,
+    /// It reads headers into memory, long names and pax headers whole: not beyond here.
+    furthest: Cell<u64>,
 }
 
 impl<'a> State<'a> {
@@ -53,7 +59,19 @@ impl<'a> State<'a> {
             stopped: RefCell::new(None),
             sha256: Cell::new(None),
             ended: Cell::new(false),
+            position: Cell::new(0),
+            furthest: Cell::new(LONGEST_HEADERS),
         }
+    }
+
+    /// The content of an entry follows, `size` bytes in the archive, and then headers, which the parser holds in memory.
+    pub(crate) fn expect_headers_behind(&self, size: u64) {
+        self.furthest.set(self.position.get().saturating_add(size).saturating_add(LONGEST_HEADERS));
+    }
+
+    /// What follows is not for the parser.
+    pub(crate) fn expect_anything(&self) {
+        self.furthest.set(u64::MAX);
     }
 
     /// The digest of the archive as it is stored, if asked for and once it has been read to its end.
@@ -137,6 +155,11 @@ impl Read for Stream<'_> {
         }
         let ready = &self.chunk[self.at..];
         let count = ready.len().min(buffer.len());
+        let position = self.state.position.get() + count as u64;
+        if position > self.state.furthest.get() {
+            return Err(io::Error::other("the headers of an entry are longer than 1 MiB"));
+        }
+        self.state.position.set(position);
         buffer[..count].copy_from_slice(&ready[..count]);
         self.at += count;
         Ok(count)

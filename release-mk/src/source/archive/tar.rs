@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use tar::EntryType;
 
 use super::refuse;
+use super::sparse::Sparse;
 use super::stream::{State, Stream};
 use super::unpack::{Header, Target, Unpack, unpack};
 use crate::content::Sha;
@@ -26,6 +27,7 @@ fn parse(stream: Stream<'_>, state: &State<'_>, unpack: &mut Unpack<'_>) -> Resu
     let blame = |error: std::io::Error| state.blame(error);
     for entry in archive.entries().map_err(blame)? {
         let mut entry = entry.map_err(blame)?;
+        state.expect_headers_behind(stored_size(&entry));
         one(&mut entry, unpack).map_err(|error| match error.downcast::<std::io::Error>() {
             Ok(error) => state.blame(error),
             Err(error) => error,
@@ -35,13 +37,23 @@ fn parse(stream: Stream<'_>, state: &State<'_>, unpack: &mut Unpack<'_>) -> Resu
     if state.has_ended() {
         bail!(refuse("archive.damaged", "the archive is damaged: it ends without an end marker"));
     }
+    state.expect_anything();
     drain(&mut archive.into_inner()).map_err(blame)?;
     Ok(())
 }
 
+/// What an entry takes in the archive; one with holes says what it takes without.
+fn stored_size(entry: &::tar::Entry<'_, Stream<'_>>) -> u64 {
+    match entry.header().entry_type() {
+        EntryType::GNUSparse => entry.header().entry_size().unwrap_or(0),
+        _ => entry.size(),
+    }
+}
+
 fn one(entry: &mut ::tar::Entry<'_, Stream<'_>>, unpack: &mut Unpack<'_>) -> Result<()> {
     let kind = entry.header().entry_type();
-    let name = entry.path_bytes().into_owned();
+    let sparse = Sparse::of(entry)?;
+    let name = sparse.as_ref().map_or_else(|| entry.path_bytes().into_owned(), |sparse| sparse.name.clone());
     let stored = entry.header();
     let header = Header {
         mode: stored.mode().unwrap_or(0o644),
@@ -52,10 +64,13 @@ fn one(entry: &mut ::tar::Entry<'_, Stream<'_>>, unpack: &mut Unpack<'_>) -> Res
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse if name.ends_with(b"/") => {
             unpack.directory(&name, header)
         }
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let size = entry.size();
-            unpack.file(&name, header, size, entry)
-        }
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => match sparse {
+            Some(sparse) => unpack.file(&name, header, sparse.size, &mut sparse.fill(entry)?),
+            None => {
+                let size = entry.size();
+                unpack.file(&name, header, size, entry)
+            }
+        },
         EntryType::Directory => unpack.directory(&name, header),
         EntryType::Symlink => {
             let target = entry.link_name_bytes().unwrap_or_default().into_owned();

@@ -156,8 +156,9 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
         }
         // A writer's error comes first: the parser only noticed that nobody listened.
         written.and(parsed)?;
-        if seen == 0 {
-            bail!(refuse("archive.empty", "the archive is refused: there is nothing in it"));
+        let is_top = |path: &PathBuf| path.as_os_str().is_empty();
+        if seen == 0 || (target.meter.files() == 0 && hard_links.is_empty() && directories.keys().all(is_top)) {
+            bail!(refuse("archive.empty", "the archive is refused: there is nothing in it, or all of it is excluded"));
         }
         finish(target, &symlinks, &hard_links, directories)
     })

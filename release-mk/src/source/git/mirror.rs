@@ -1,11 +1,13 @@
 //! The mirror of a repository: fetched incrementally, under a lock of its own.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Result, bail};
-use dir::Dir;
+use dir::{Dir, Kind};
 use process::command::{Ended, Outcome, Spec};
 use record::{Exit, Failure, Pipe};
 use sha2::{Digest, Sha256};
@@ -14,6 +16,8 @@ use store::listing::hex;
 use super::reference::{told_without_secrets, without_secrets};
 use crate::watch;
 
+/// Seconds after which a lock in a mirror is nobody's.
+const STALE: u64 = 60;
 /// What git prints is kept up to here.
 const OUTPUT: usize = 64 << 10;
 
@@ -45,7 +49,9 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
     };
     let mirror = mirrors.path().join(format!("{name}.git"));
     let git = |arguments: &[&str]| run(&mirror, address, arguments, pipe);
-    if mirrors.stat_if_there(format!("{name}.git"))?.is_none() {
+    remove_stale_locks(&mirrors, &name, pipe)?;
+    if !is_whole(&mirrors, &name)? {
+        // Also where a kill left one that is none: what is there already is kept.
         git(&["init", "--quiet", "--bare", "--template="])?;
     }
     let found = if is_full_id(reference) { resolve(&mirror, address, reference, pipe)? } else { None };
@@ -61,6 +67,7 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
             arguments.extend(["--no-recurse-submodules", "--no-auto-maintenance", "--end-of-options", address]);
             arguments.extend(refspecs);
             git(&arguments)?;
+            tidy(&mirror, address, pipe)?;
             let wanted = if reference == "HEAD" { "refs/cutover/HEAD" } else { reference };
             match resolve(&mirror, address, wanted, pipe)? {
                 Some(revision) => revision,
@@ -78,6 +85,51 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
     let time = git(&["log", "-1", "--no-show-signature", "--format=%ct", "--end-of-options", &revision])?;
     let at = time.trim().parse().unwrap_or(0);
     Ok(Commit { mirror, revision, at })
+}
+
+/// Lets git pack the mirror where that is due by its own rules, or every deploy would leave it a little slower. A mirror that
+/// cannot be packed is only slow.
+fn tidy(mirror: &Path, address: &str, pipe: &Pipe) -> Result<()> {
+    let ended = start(mirror, &["gc", "--auto", "--quiet"], pipe)?;
+    if ended.outcome == Outcome::Interrupted { Err(failed(address, "gc", &ended, pipe)) } else { Ok(()) }
+}
+
+/// Whether git would take it for a repository; it makes these last.
+fn is_whole(mirrors: &Dir, name: &str) -> Result<bool> {
+    let Some(mirror) = at_if_there(mirrors, OsStr::new(&format!("{name}.git")))? else { return Ok(false) };
+    let mut is_whole = true;
+    for part in ["HEAD", "config", "objects", "refs"] {
+        is_whole &= mirror.stat_if_there(part)?.is_some();
+    }
+    Ok(is_whole)
+}
+
+/// Removes the locks of a git that was killed, or lost its power: git itself never does, and would fail for ever. Nobody
+/// else works in a mirror whose lock is held, but for a git whose release-mk was killed, which ends within seconds.
+fn remove_stale_locks(mirrors: &Dir, name: &str, pipe: &Pipe) -> Result<()> {
+    let Some(mirror) = at_if_there(mirrors, OsStr::new(&format!("{name}.git")))? else { return Ok(()) };
+    let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut open = vec![mirror];
+    while let Some(dir) = open.pop() {
+        for entry in dir.names()? {
+            let Some(stat) = dir.stat_if_there(&entry)? else { continue };
+            let is_stale = u64::try_from(stat.0.st_mtime).is_ok_and(|at| at.saturating_add(STALE) < now);
+            match stat.kind() {
+                // Below are no locks that a fetch meets, but very many files.
+                Kind::Directory if entry != "objects" => open.extend(at_if_there(&dir, &entry)?),
+                Kind::File if is_stale && entry.as_bytes().ends_with(b".lock") => dir.remove_file(&entry)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn at_if_there(dir: &Dir, name: &OsStr) -> Result<Option<Dir>> {
+    match dir.open_dir(name) {
+        Err(error) if error.is_not_found() => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
 }
 
 /// The commit that a name means: a tag, a branch, or an id. A name that is both a tag and another branch is refused.
@@ -132,6 +184,10 @@ pub(super) fn run(mirror: &Path, address: &str, arguments: &[&str], pipe: &Pipe)
 fn start(mirror: &Path, arguments: &[&str], pipe: &Pipe) -> Result<Ended> {
     let argv = hardened(mirror).into_iter().chain(arguments.iter().map(OsString::from));
     let mut spec = Spec::program("git", argv).captured(OUTPUT);
+    if matches!(arguments.first(), Some(&"fetch" | &"gc")) {
+        // Killed with us it lets go of its locks; left alone it would be in the way of whoever fetches next.
+        spec = spec.guarded();
+    }
     for (name, value) in environment() {
         spec = match value {
             Some(value) => spec.env(name, value),
@@ -175,7 +231,7 @@ pub(super) fn hardened(mirror: &Path) -> Vec<OsString> {
         "protocol.https.allow=always",
         "submodule.recurse=false",
         "fetch.recurseSubmodules=false",
-        "gc.auto=0",
+        "gc.autoDetach=false",
         "maintenance.auto=false",
         "core.pager=cat",
     ];
