@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use record::sections::MkSection;
 use record::{Exit, Failure, Pipe, Release, RootDir, clock, host};
-use store::listing::{Entry, Reader, What};
+use store::listing::Half;
 use store::staging::{self, Staging};
 use store::{Lock, Manifest, Pin, ReleaseId, Root, link, manifest, next_seq, pins, trash};
 
@@ -55,12 +55,13 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
     if request.sha256.is_some() && matches!(source, Source::Directory { .. } | Source::Git(_)) {
         return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());
     }
+    let links = request.link_unchanged && is_live(pipe, site)?;
     let survey = match source {
-        Source::Directory { dir, .. } => {
-            let root = site.root.as_ref().map(|root| root.dir().own_stat()).transpose()?;
-            let root = root.map_or((u64::MAX, u64::MAX), |stat| stat.identity());
+        Source::Directory { dir, .. } if pipe.dry_run() || request.is_surveyed(links) => {
+            let root = site.root.as_ref().map(RootDir::dir);
             Some(Survey::of(dir, &build::exclude(request)?, root, &mut tick)?)
         }
+        Source::Directory { .. } => None,
         Source::File { file, .. } => Some(source::file::survey(file)?),
         Source::Archive { .. } | Source::Git(_) => None,
     };
@@ -69,7 +70,14 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
         shared: share::look(&request.share, &site.path)?,
         missing_variables: environment::missing(&request.require_env, &site.path)?,
         room: Some(space::of(&site.path)?),
+        links,
     })
+}
+
+fn is_live(pipe: &Pipe, site: &Site) -> Result<bool> {
+    let link = pipe.link()?;
+    let there = site.root.as_ref().map(|root| root.dir().stat_if_there(&link)).transpose()?;
+    Ok(there.flatten().is_some())
 }
 
 /// Says what would be done. Writes nothing but the record.
@@ -146,12 +154,6 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
     let (root, _) = Root::create(&site.path, pipe.options().allow_network_fs)?;
     pipe.enter(open(&site.path, pipe)?);
     pipe.begin_preparation()?;
-    for path in &plan.leaving {
-        pipe.warn(
-            "mk.link_leaves",
-            format!("{} leads out of the source: in the release it means another place", shown(path)),
-        );
-    }
     share::make(&plan.make_shared, request, root.rootdir())?;
     // From here on everything is the owner's, and the kernel refuses what he could not do.
     root.rootdir().become_owner()?;
@@ -169,6 +171,12 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
     let name = staging.name.clone();
     let id = staging.id.clone();
     let built = Build { request, plan, root: &root, staging: &staging, previous }.run(pipe, source, &mut section);
+    for path in built.iter().flat_map(|built| &built.leaving.paths) {
+        pipe.warn(
+            "mk.link_leaves",
+            format!("{} leads out of the source: in the release it means another place", shown(path)),
+        );
+    }
     let made = built.and_then(|built| publish(pipe, request, &root, staging, built, &mut section));
     match made {
         Ok(manifest) => {
@@ -243,25 +251,10 @@ fn previous(pipe: &Pipe, root: &Root) -> Result<Option<Previous>> {
     let (Ok(tree), Ok(listings)) = (root.releases().open_dir(&id), root.state().open_dir("tree")) else {
         return Ok(None);
     };
-    let Ok(listing) = listings.open_file(&id, nix::fcntl::OFlag::O_RDONLY, 0) else { return Ok(None) };
-    let mut reader = Reader::new(std::io::BufReader::with_capacity(256 * 1024, listing))?;
+    let open = || listings.open_file(&id, nix::fcntl::OFlag::O_RDONLY, 0);
+    let (Ok(listing), Ok(again)) = (open(), open()) else { return Ok(None) };
     let count = manifest::read(root, &id)?.map_or(0, |manifest| manifest.files);
-    let mut failed = None;
-    let digests = std::iter::from_fn(|| {
-        loop {
-            match reader.entry() {
-                Ok(Some(Entry { path, what: What::File { sha256, .. } })) => return Some((path, sha256)),
-                Ok(Some(_)) => {}
-                Ok(None) => return None,
-                Err(error) => {
-                    failed = Some(error);
-                    return None;
-                }
-            }
-        }
-    });
-    let previous = Previous::new(tree, usize::try_from(count).unwrap_or(0), digests);
-    failed.map_or(Ok(Some(previous)), Err)
+    Previous::new(tree, usize::try_from(count).unwrap_or(0), Half::halves(listing, again)?).map(Some)
 }
 
 fn publish(

@@ -10,7 +10,7 @@ use record::clock::milliseconds;
 use record::sections::MkSection;
 use record::{Exit, Failure, Pipe, clock};
 use store::Root;
-use store::listing::{Sum, Writer, hex};
+use store::listing::{Sum, What, Writer, hex};
 use store::staging::Staging;
 
 use crate::apply::how_to_resume;
@@ -18,12 +18,14 @@ use crate::content::Sha;
 use crate::entries::Entries;
 use crate::exclude::Exclude;
 use crate::fingerprint::{Content, source_digest};
-use crate::plan::{Plan, Request};
+use crate::leaving::Leaving;
+use crate::plan::{Plan, Request, refuse_empty};
 use crate::progress::{Line, Meter};
 use crate::rehash::Rehash;
 use crate::source::Source;
 use crate::source::archive::refuse;
 use crate::source::fill::Fill;
+use crate::source::survey::Survey;
 use crate::state::{State, filled_by};
 use crate::unchanged::{Previous, link_again};
 use crate::{artifact, early, identity, metadata, share, stamp, steps};
@@ -51,6 +53,8 @@ pub(crate) struct Built {
     pub(crate) sum: Sum,
     /// What it was made from.
     pub(crate) state: State,
+    /// What of a directory leads out of it.
+    pub(crate) leaving: Leaving,
 }
 
 impl Build<'_> {
@@ -60,13 +64,14 @@ impl Build<'_> {
         let entries = self.entries()?;
         let earlier = if self.request.resume.is_some() { State::read(&self.staging.dir)? } else { None };
         section.resumed = self.request.resume.is_some();
+        let mut leaving = Leaving::default();
         let (mut state, listed) = match earlier {
             Some(state) => {
                 section.staging = Some(self.staging.dir.path().display().to_string());
                 refuse_other_options(&state, source, self.request)?;
                 (state, None)
             }
-            None => self.begin(pipe, source, &entries, section)?,
+            None => self.begin(pipe, source, &entries, &mut leaving, section)?,
         };
         section.source_files = Some(state.source_files);
         section.source_bytes = Some(state.source_bytes);
@@ -99,7 +104,7 @@ impl Build<'_> {
         }
         pipe.look_down()?;
         pipe.check_signals()?;
-        Ok(Built { sum, state })
+        Ok(Built { sum, state, leaving })
     }
 
     /// Whether nothing was to be done with the tree once its source was in it.
@@ -115,6 +120,7 @@ impl Build<'_> {
         pipe: &Pipe,
         source: &Source,
         entries: &Entries,
+        leaving: &mut Leaving,
         section: &mut MkSection,
     ) -> Result<(State, Option<Sum>)> {
         let began = Instant::now();
@@ -124,10 +130,16 @@ impl Build<'_> {
         }
         let meter = Meter::default();
         let (sha256, listed) = early::syncing(&self.staging.dir, &meter, |complete| {
-            let sha256 = self.fill(pipe, source, entries, &meter)?;
+            let filled = self.fill(pipe, source, entries, &meter);
+            if self.plan.files.is_none() && (filled.is_err() || entries.is_empty()) {
+                self.survey_late(pipe, source)?;
+            }
+            let sha256 = filled?;
             self.refuse_other(sha256)?;
             complete();
-            let listed = matches!(source, Source::Directory { .. }).then(|| self.write_listing(entries)).transpose()?;
+            let is_directory = matches!(source, Source::Directory { .. });
+            let mut look = |path: &[u8], what: &What| leaving.look(path, what);
+            let listed = is_directory.then(|| self.write_listing(entries, &mut look)).transpose()?;
             Ok((sha256, listed))
         })?;
         let content = match (source, sha256) {
@@ -178,12 +190,23 @@ impl Build<'_> {
             limits: self.request.limits,
             entries,
             meter,
-            state: self.root.state(),
+            root: self.root,
             hashed: self.request.sha256.is_some() || self.request.if_changed,
             remembers: self.request.link_unchanged,
             pipe,
         };
         fill.run(source, &mut tick)
+    }
+
+    /// Says what a survey beforehand would have refused, where there was none and the copy has failed or found nothing.
+    fn survey_late(&self, pipe: &Pipe, source: &Source) -> Result<()> {
+        let Source::Directory { dir, .. } = source else { return Ok(()) };
+        let mut tick = || {
+            pipe.look_down()?;
+            pipe.check_signals()
+        };
+        let survey = Survey::of(dir, &exclude(self.request)?, Some(self.root.rootdir().dir()), &mut tick)?;
+        refuse_empty(self.request, &survey)
     }
 
     fn refuse_other(&self, sha256: Option<Sha>) -> Result<()> {
@@ -252,7 +275,7 @@ impl Build<'_> {
         let dir: &Dir = &self.staging.dir;
         let sum = std::thread::scope(|scope| {
             let syncing = scope.spawn(|| dir.sync_file_system());
-            let sum = self.write_listing(entries);
+            let sum = self.write_listing(entries, &mut |_, _| ());
             let synced = syncing.join().map_err(|_| anyhow::anyhow!("the thread that syncs is gone"))?;
             synced.context("make the tree durable")?;
             sum
@@ -260,10 +283,14 @@ impl Build<'_> {
         Ok(sum)
     }
 
-    fn write_listing(&self, entries: &Entries) -> Result<Sum> {
+    fn write_listing(&self, entries: &Entries, look: &mut dyn FnMut(&[u8], &What)) -> Result<Sum> {
         let file = self.staging.dir.open_file(LISTING, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o600)?;
         let mut writer = Writer::new(file);
-        entries.for_each(|path, what| Ok(writer.put(path, what)?)).context("write the listing")?;
+        let put = |path: &[u8], what: &What| {
+            look(path, what);
+            Ok(writer.put(path, what)?)
+        };
+        entries.for_each(put).context("write the listing")?;
         Ok(writer.finish().context("write the listing")?.1)
     }
 }

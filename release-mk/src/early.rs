@@ -13,7 +13,7 @@ use dir::Dir;
 use crate::progress::Meter;
 
 /// So much is put together before the disk is asked to take it for the first time.
-const FIRST: u64 = 16 << 20;
+const FIRST: u64 = 32 << 20;
 /// Later half as much as it has taken so far, up to this: a large tree needs no more syncs per byte than it has to.
 const MOST: u64 = 128 << 20;
 /// Less than this is left to the last sync.

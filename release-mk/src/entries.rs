@@ -116,6 +116,12 @@ impl Entries {
         self.bound(&mut inner)
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.inner();
+        inner.held == 0 && inner.runs.is_empty()
+    }
+
     /// Hands every entry to `each` in the order of the listing, without changing what is collected.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&[u8], &What) -> Result<()>) -> Result<()> {
         let mut inner = self.inner();

@@ -18,6 +18,7 @@ mod fingerprint;
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;
+mod leaving;
 mod links;
 mod metadata;
 mod plan;

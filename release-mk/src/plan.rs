@@ -59,6 +59,15 @@ pub(crate) struct Request {
     pub(crate) limits: Limits,
 }
 
+impl Request {
+    /// Whether a directory is looked over before anything is written. Where most of it will be links to what is live (`links`)
+    /// there is nothing to be learnt of the room it will take, and a second look at each file would be a large part of the
+    /// work: what a survey would have refused is then met by the copy.
+    pub(crate) fn is_surveyed(&self, links: bool) -> bool {
+        !links || self.limits.bytes.is_some() || self.limits.files.is_some()
+    }
+}
+
 /// One path of the release that links into `shared/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
@@ -106,6 +115,8 @@ pub(crate) struct Facts {
     pub(crate) missing_variables: Vec<String>,
     /// Room on the disk of the root.
     pub(crate) room: Option<Room>,
+    /// Whether there is a live release whose files can be linked to, as `--link-unchanged` wants it.
+    pub(crate) links: bool,
 }
 
 /// What stands in `shared/`.
@@ -139,8 +150,6 @@ pub(crate) struct Plan {
     pub(crate) make_shared: Vec<PathBuf>,
     /// Files the source has, for the progress line.
     pub(crate) files: Option<u64>,
-    /// Symlinks of the source that mean something else in the release.
-    pub(crate) leaving: Vec<PathBuf>,
 }
 
 /// Checks everything that can be checked beforehand and says what will be done.
@@ -153,13 +162,10 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
         refuse_large(request, survey)?;
     }
     if let Some(room) = facts.room {
-        refuse_full(request, facts.survey.as_ref(), room)?;
+        refuse_full(request, facts, room)?;
     }
-    let mut plan = Plan {
-        files: facts.survey.as_ref().map(|survey| survey.files + survey.symlinks),
-        leaving: facts.survey.as_ref().map(|survey| survey.leaving.clone()).unwrap_or_default(),
-        ..Plan::default()
-    };
+    let mut plan =
+        Plan { files: facts.survey.as_ref().map(|survey| survey.files + survey.symlinks), ..Plan::default() };
     for path in &make_shared {
         plan.steps.push(("make", format!("shared/{}", path.display()), None));
     }
@@ -245,7 +251,8 @@ fn shared(request: &Request, facts: &Facts) -> Result<Vec<PathBuf>> {
     )
 }
 
-fn refuse_empty(request: &Request, survey: &Survey) -> Result<()> {
+/// A source of which nothing would come to the release.
+pub(crate) fn refuse_empty(request: &Request, survey: &Survey) -> Result<()> {
     if survey.files + survey.symlinks + survey.directories > 0 {
         return Ok(());
     }
@@ -272,8 +279,8 @@ fn refuse_large(request: &Request, survey: &Survey) -> Result<()> {
 
 /// How much an archive holds shows only while it is read; how much of a tree will be links, or is there already since a
 /// build is resumed, not before either. Then what is to stay free must at least be so now.
-fn refuse_full(request: &Request, survey: Option<&Survey>, room: Room) -> Result<()> {
-    let survey = survey.filter(|_| !request.link_unchanged && request.resume.is_none());
+fn refuse_full(request: &Request, facts: &Facts, room: Room) -> Result<()> {
+    let survey = facts.survey.as_ref().filter(|_| !facts.links && request.resume.is_none());
     let (disk_bytes, inodes) =
         survey.map_or((0, 0), |survey| (survey.disk_bytes, survey.files + survey.symlinks + survey.directories));
     let needed = disk_bytes.saturating_add(request.min_free);

@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a file takes on most disks, at least, and a directory.
+/// What a file takes on most disks, at least.
 const BLOCK: u64 = 4096;
-/// What one more name of a file takes: its entry, and its inode once more.
-const LINK: u64 = 512;
+/// What a directory takes, and one more name of a file: less than on the disk, since both are written by the journal, which
+/// is quicker with many at once.
+const DIRECTORY: u64 = 1024;
+const LINK: u64 = 128;
 
 /// What has been put into the tree so far.
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ impl Meter {
 
     /// A directory was made.
     pub(crate) fn directory(&self) {
-        self.wrote(BLOCK);
+        self.written.fetch_add(DIRECTORY, Ordering::Relaxed);
     }
 
     /// One more file is complete, shared with the previous release.

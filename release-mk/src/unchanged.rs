@@ -9,14 +9,15 @@ use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use dir::{Dir, Kind};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
-use store::listing::What;
+use store::listing::{Entry, Half, What};
 use store::staging::Staging;
 
 use crate::content::Sha;
@@ -29,20 +30,43 @@ const MOST: usize = 450_000;
 /// The tree of the previous release with its digests by path.
 pub(crate) struct Previous {
     tree: Dir,
-    /// By hashes of their paths, so that the longest paths need no more than 64 bytes each.
-    digests: HashMap<Key, Sha>,
+    /// By hashes of their paths, so that the longest paths need no more than 64 bytes each; each half of the listing by
+    /// itself.
+    digests: Vec<HashMap<Key, Sha>>,
     keys: Keys,
     /// The directory that was asked for last: files come directory by directory.
     last: Mutex<Option<(PathBuf, Arc<Dir>)>>,
 }
 
 impl Previous {
-    /// The tree and the `(path, digest)` of its regular files, of which there are about `count`.
-    pub(crate) fn new(tree: Dir, count: usize, digests: impl Iterator<Item = (Vec<u8>, Sha)>) -> Self {
-        let keys = Keys::default();
-        let mut known = HashMap::with_capacity(count.min(MOST));
-        known.extend(digests.take(MOST).map(|(path, sha256)| (keys.of(&path), sha256)));
-        Self { tree, digests: known, keys, last: Mutex::default() }
+    /// The tree and the two halves of its listing, of about `count` files together.
+    pub(crate) fn new(tree: Dir, count: usize, halves: [Half; 2]) -> Result<Self> {
+        let (keys, held) = (Keys::default(), AtomicUsize::new(0));
+        let read = |mut half: Half| -> Result<HashMap<Key, Sha>> {
+            let mut known = HashMap::with_capacity(count.min(MOST) / 2);
+            while let Some(Entry { path, what }) = half.entry()? {
+                if let What::File { sha256, .. } = what {
+                    if held.fetch_add(1, Ordering::Relaxed) >= MOST {
+                        break;
+                    }
+                    known.insert(keys.of(&path), sha256);
+                }
+            }
+            Ok(known)
+        };
+        let read = &read;
+        let digests = std::thread::scope(|scope| {
+            let threads = halves.map(|half| scope.spawn(move || read(half)));
+            let joined =
+                threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a reading thread is gone"))?);
+            joined.collect::<Result<Vec<_>>>()
+        })?;
+        Ok(Self { tree, digests, keys, last: Mutex::default() })
+    }
+
+    fn digest(&self, path: &[u8]) -> Option<Sha> {
+        let key = self.keys.of(path);
+        self.digests.iter().find_map(|half| half.get(&key)).copied()
     }
 
     /// The same directory in there, if it is one.
@@ -64,7 +88,7 @@ impl Previous {
 
     /// Whether the file at `path` had this content when the previous release was made.
     pub(crate) fn had(&self, path: &[u8], sha256: &Sha) -> bool {
-        self.digests.get(&self.keys.of(path)) == Some(sha256)
+        self.digest(path).as_ref() == Some(sha256)
     }
 
     /// Links `name` of the previous directory into the new one if it is as `stat` says, and tells its
@@ -83,9 +107,9 @@ impl Previous {
             && there.mode() == mode
             && (there.0.st_size, there.0.st_mtime, there.0.st_mtime_nsec)
                 == (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
-        let sha256 = if same { self.digests.get(&self.keys.of(path.as_os_str().as_bytes()))? } else { return None };
+        let sha256 = if same { self.digest(path.as_os_str().as_bytes())? } else { return None };
         linkat(previous, name, to, name, AtFlags::empty()).ok()?;
-        Some(*sha256)
+        Some(sha256)
     }
 }
 
@@ -164,14 +188,26 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
+    use store::listing::Writer;
+
     use super::*;
 
     #[test]
     fn of_a_release_of_any_size_no_more_is_known_than_is_held() {
         let temporary = tempfile::tempdir().unwrap();
-        let digests = (0..MOST + 10).map(|n| (n.to_string().into_bytes(), [7; 32]));
-        let previous = Previous::new(Dir::open(temporary.path()).unwrap(), usize::MAX, digests);
-        assert_eq!(previous.digests.len(), MOST);
-        assert!(previous.had(b"0", &[7; 32]) && !previous.had(MOST.to_string().as_bytes(), &[7; 32]));
+        let mut writer = Writer::new(File::create(temporary.path().join("listing")).unwrap());
+        for number in 0..MOST + 10 {
+            writer
+                .put(format!("{number:07}").as_bytes(), &What::File { mode: 0o644, size: 1, sha256: [7; 32] })
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        let open = || File::open(temporary.path().join("listing")).unwrap();
+        let halves = Half::halves(open(), open()).unwrap();
+        let previous = Previous::new(Dir::open(temporary.path()).unwrap(), usize::MAX, halves).unwrap();
+        assert_eq!(previous.digests.iter().map(HashMap::len).sum::<usize>(), MOST);
+        assert!(previous.had(b"0000000", &[7; 32]) && !previous.had(b"0000000", &[8; 32]));
     }
 }

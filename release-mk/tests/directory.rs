@@ -169,6 +169,30 @@ fn unchanged_files_are_linked_only_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_source_that_is_linked_is_refused_and_warned_of_like_one_that_is_copied() {
+    let site = Site::new();
+    site.write("source/a", "a");
+    site.mk(&site.path("source"), &["--name", "v1"]).expect(0);
+    symlink("releases/v1", site.path("root/current")).unwrap();
+    let again = |from: &str, name: &str| site.mk(&site.path(from), &["--link-unchanged", "--name", name]);
+    symlink("../elsewhere", site.path("source/link")).unwrap();
+    let run = again("source", "v2").expect(0);
+    assert_eq!(run.record["warnings"][0]["code"], "mk.link_leaves");
+    let queue = site.path("source/queue");
+    nix::unistd::mkfifo(&queue, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = again("source", "v3").expect(1);
+    assert_eq!(run.code(), "mk.source");
+    assert!(run.stderr.contains("queue") && run.stderr.contains("is a FIFO"), "{}", run.stderr);
+    std::fs::create_dir(site.path("empty")).unwrap();
+    assert_eq!(again("empty", "v4").expect(1).code(), "mk.empty");
+    std::fs::remove_file(queue).unwrap();
+    let run = again(".", "v5").expect(1);
+    assert_eq!(run.code(), "mk.source");
+    assert!(run.stderr.contains("is the root itself"), "{}", run.stderr);
+    assert_eq!(site.state(), [vec!["v1".to_owned(), "v2".into()], vec![], vec![]]);
+}
+
+#[test]
 fn a_step_writes_into_no_file_of_the_live_release() {
     let site = Site::new();
     site.write("source/d/same", "same");

@@ -82,15 +82,18 @@ fn what_contradicts_itself_is_refused() {
 fn what_is_to_stay_free_counts_whatever_the_source_is() {
     let room = Some(Room { bytes: 100, inodes: Some(1) });
     let known = Facts { room, ..facts() };
+    let linked = Facts { room, links: true, ..facts() };
     let unknown = Facts { room, ..Facts::default() };
     let resume = store::ReleaseId::new("v1").ok();
     for (request, facts, fits) in [
         (Request { min_free: 100, ..request() }, &unknown, true),
         (Request { min_free: 101, ..request() }, &unknown, false),
         (request(), &known, false),
-        // What is linked, or in the tree already, takes no room; what is to stay free must be all the same.
-        (Request { link_unchanged: true, ..request() }, &known, true),
-        (Request { link_unchanged: true, min_free: 101, ..request() }, &known, false),
+        // What is linked, or in the tree already, takes no room; what is to stay free must be all the same. Without a
+        // live release there is nothing to link to.
+        (request(), &linked, true),
+        (Request { min_free: 101, ..request() }, &linked, false),
+        (Request { link_unchanged: true, ..request() }, &known, false),
         (Request { resume: resume.clone(), ..request() }, &known, true),
         (Request { resume: resume.clone(), min_free: 101, ..request() }, &known, false),
     ] {

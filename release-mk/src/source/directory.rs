@@ -52,6 +52,8 @@ pub(crate) struct Copy<'a> {
     pub(crate) previous: Option<&'a Previous>,
     /// How far it is.
     pub(crate) meter: &'a Meter,
+    /// The identity of the root, which must not be part of its own source: a copy of it would never end.
+    pub(crate) root: (u64, u64),
 }
 
 /// What a thread keeps from task to task.
@@ -131,6 +133,9 @@ impl Engine<'_> {
         let to = self.copy.to.open_beneath(&path)?;
         let previous = self.copy.previous.and_then(|previous| previous.directory(&path));
         let stat = from.own_stat()?.0;
+        if Stat(stat).identity() == self.copy.root {
+            return Err(changed(&path).into());
+        }
         let pair = Arc::new(Pair { path: Arc::new(path), from, to, previous, stat });
         let here = Arc::clone(&pair);
         let mut children = Children::of(&here.from, buffer);

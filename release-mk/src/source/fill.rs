@@ -6,11 +6,12 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, Result};
 use dir::Dir;
 use record::Pipe;
+use store::Root;
 
 use super::archive::unpack::Target;
 use super::archive::{self, Format, Limits};
 use super::directory::Copy;
-use super::{Source, file};
+use super::{Source, file, survey};
 use crate::blobs::Blobs;
 use crate::content::Sha;
 use crate::entries::Entries;
@@ -33,8 +34,8 @@ pub(crate) struct Fill<'a> {
     pub(crate) entries: &'a Entries,
     /// How far it is.
     pub(crate) meter: &'a Meter,
-    /// The root's `.cutover/`, for mirrors.
-    pub(crate) state: &'a Dir,
+    /// The root: it must not be part of its own source, and its `.cutover/` holds mirrors.
+    pub(crate) root: &'a Root,
     /// Whether the digest of an archive is wanted: it costs as much as those of all its files.
     pub(crate) hashed: bool,
     /// Whether digests of git's blobs are remembered, for the next `--link-unchanged`.
@@ -46,7 +47,8 @@ pub(crate) struct Fill<'a> {
 impl Fill<'_> {
     /// Writes the tree, not yet durable; says the digest of a source that is a single file or archive.
     pub(crate) fn run(&self, source: &Source, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
-        let Self { to, exclude, previous, limits, entries, meter, state, hashed, remembers, pipe } = *self;
+        let Self { to, exclude, previous, limits, entries, meter, root, hashed, remembers, pipe } = *self;
+        let state = root.state();
         let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let blobs = match source {
@@ -67,7 +69,8 @@ impl Fill<'_> {
         };
         match source {
             Source::Directory { dir, .. } => {
-                Copy { from: dir, to, exclude, entries, previous, meter }.run(tick)?;
+                let root = survey::identity(Some(root.rootdir().dir()))?;
+                Copy { from: dir, to, exclude, entries, previous, meter, root }.run(tick)?;
                 Ok(None)
             }
             Source::File { name, file, .. } => {

@@ -1,8 +1,7 @@
 //! What a source directory holds, counted and checked before anything is written.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
@@ -33,8 +32,6 @@ pub(crate) struct Survey {
     pub(crate) bytes: u64,
     /// Bytes the copy will take on disk, holes left out, each file rounded up to whole blocks.
     pub(crate) disk_bytes: u64,
-    /// Symlinks that lead out of the source by `..`: they mean something else in the release.
-    pub(crate) leaving: Vec<PathBuf>,
     /// What cannot be copied, and why.
     pub(crate) refused: Vec<(PathBuf, &'static str)>,
     /// How much of that there is, named or not.
@@ -50,15 +47,16 @@ struct Look<'a> {
 }
 
 impl Survey {
-    /// Walks the whole source, reading names and metadata only. `root` is the identity of the root, which
-    /// must not be part of its own source. `tick` is called now and then; an error of it ends the walk.
+    /// Walks the whole source, reading names and metadata only. `root` must not be part of its own source. `tick` is called
+    /// now and then; an error of it ends the walk.
     pub(crate) fn of(
         source: &Dir,
         exclude: &Exclude,
-        root: (u64, u64),
+        root: Option<&Dir>,
         tick: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let mut survey = Self::default();
+        let root = identity(root)?;
         if source.own_stat()?.identity() == root {
             survey.refuse(Path::new("."), "is the root itself");
         }
@@ -85,17 +83,7 @@ impl Survey {
                     self.refuse(path, "may not be read");
                 }
             }
-            Kind::Symlink => {
-                self.symlinks += 1;
-                let Ok(target) = dir.read_link(name) else {
-                    self.refuse(path, "cannot be read");
-                    return;
-                };
-                let target = Path::new(&target);
-                if target.is_relative() && leaves(path, target) {
-                    keep_first(&mut self.leaving, path.to_path_buf());
-                }
-            }
+            Kind::Symlink => self.symlinks += 1,
             Kind::Directory => self.refuse(path, "vanished while it was looked at"),
             Kind::Other => {
                 let what = match stat.0.st_mode & libc::S_IFMT {
@@ -119,7 +107,6 @@ impl Survey {
         self.symlinks += other.symlinks;
         self.bytes += other.bytes;
         self.disk_bytes += other.disk_bytes;
-        other.leaving.into_iter().for_each(|path| keep_first(&mut self.leaving, path));
         other.refused.into_iter().for_each(|refused| keep_first(&mut self.refused, refused));
         self.refused_count += other.refused_count;
     }
@@ -193,45 +180,14 @@ impl Look<'_> {
     }
 }
 
+/// What tells a root, if there is one, from every other directory.
+pub(crate) fn identity(root: Option<&Dir>) -> Result<(u64, u64)> {
+    Ok(root.map(Dir::own_stat).transpose()?.map_or((u64::MAX, u64::MAX), |stat| stat.identity()))
+}
+
 /// Keeps the first few in order, whichever thread meets them first.
-fn keep_first<T: Ord>(named: &mut Vec<T>, one: T) {
+pub(crate) fn keep_first<T: Ord>(named: &mut Vec<T>, one: T) {
     let at = named.partition_point(|other| *other < one);
     named.insert(at, one);
     named.truncate(NAMED);
-}
-
-/// Whether the relative `target` of the symlink at `path` climbs above the top. Only the text counts: nothing is resolved.
-pub(crate) fn leaves(path: &Path, target: &Path) -> bool {
-    let mut depth = path.components().count().saturating_sub(1);
-    for component in target.components() {
-        match component {
-            Component::ParentDir if depth == 0 => return true,
-            Component::ParentDir => depth -= 1,
-            Component::Normal(_) => depth += 1,
-            Component::CurDir => {}
-            Component::RootDir | Component::Prefix(_) => return true,
-        }
-    }
-    target.as_os_str().as_bytes().is_empty()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_leaves_when_its_text_climbs_above_the_top() {
-        for (path, target, out) in [
-            ("a", "b", false),
-            ("a", "..", true),
-            ("a", "./b/../c", false),
-            ("a/b", "../c", false),
-            ("a/b", "../../c", true),
-            ("a/b", "x/../../../c", true),
-            ("a", "/etc/passwd", true),
-            ("a", "", true),
-        ] {
-            assert_eq!(leaves(Path::new(path), Path::new(target)), out, "{path} -> {target}");
-        }
-    }
 }

@@ -21,7 +21,7 @@ mod write;
 
 use std::cmp::Ordering;
 
-pub use read::Reader;
+pub use read::{Half, Reader};
 pub use write::{Sum, Writer};
 
 /// What one path of a release is. Times and owners are not part of it.

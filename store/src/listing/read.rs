@@ -1,12 +1,14 @@
 //! From a listing to entries.
 
-use std::io::BufRead;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 use anyhow::{Context, bail, ensure};
 use sha2::{Digest, Sha256};
 
 use super::{Entry, HEAD, What, hex};
 
+const BUFFER: usize = 256 * 1024;
 /// How long a checksum is in text.
 const DIGITS: usize = 64;
 
@@ -29,13 +31,38 @@ pub struct Reader<R> {
     lines: R,
     line: Vec<u8>,
     number: u64,
-    hash: Sha256,
+    /// Not where only a part is read.
+    hash: Option<Sha256>,
+}
+
+/// Of one half of a listing.
+pub type Half = Reader<Box<dyn BufRead + Send>>;
+
+impl Half {
+    /// Two readers that have all entries of a listing between them, about half each, to read both at once. Takes the same
+    /// file, opened twice; the digests of the readers mean nothing.
+    pub fn halves(file: File, again: File) -> anyhow::Result<[Self; 2]> {
+        let mut at = file.metadata().context("read the listing")?.len() / 2;
+        let mut second = BufReader::with_capacity(BUFFER, again);
+        second.seek(SeekFrom::Start(at)).context("read the listing")?;
+        loop {
+            // The rest of a line, and then lines that do not begin an entry.
+            at += second.read_until(b'\n', &mut Vec::new()).context("read the listing")? as u64;
+            if second.fill_buf().context("read the listing")?.first().is_none_or(|byte| *byte == b'#') {
+                break;
+            }
+        }
+        let first = BufReader::with_capacity(BUFFER, file.take(at));
+        let mut halves = [Self::new(Box::new(first))?, Self::new(Box::new(HEAD.chain(second)))?];
+        halves.iter_mut().for_each(|half| half.hash = None);
+        Ok(halves)
+    }
 }
 
 impl<R: BufRead> Reader<R> {
     /// Begins to read; anything but a listing of this format is an error.
     pub fn new(lines: R) -> anyhow::Result<Self> {
-        let mut reader = Self { lines, line: Vec::new(), number: 0, hash: Sha256::new() };
+        let mut reader = Self { lines, line: Vec::new(), number: 0, hash: Some(Sha256::new()) };
         ensure!(reader.next_line()? && reader.line == HEAD, "the listing begins with another format");
         Ok(reader)
     }
@@ -51,14 +78,16 @@ impl<R: BufRead> Reader<R> {
 
     /// The digest of what was read so far, to compare with the release's.
     pub fn digest(&self) -> String {
-        format!("sha256:{}", hex(&self.hash.clone().finalize()))
+        format!("sha256:{}", hex(&self.hash.clone().unwrap_or_default().finalize()))
     }
 
     fn next_line(&mut self) -> anyhow::Result<bool> {
         self.line.clear();
         self.lines.read_until(b'\n', &mut self.line).context("read the listing")?;
         self.number += 1;
-        self.hash.update(&self.line);
+        if let Some(hash) = &mut self.hash {
+            hash.update(&self.line);
+        }
         ensure!(self.line.is_empty() || self.line.ends_with(b"\n"), "the listing is cut off in line {}", self.number);
         Ok(!self.line.is_empty())
     }

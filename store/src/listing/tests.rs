@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -64,6 +66,13 @@ proptest! {
             proptest::collection::vec(prop_oneof![1u8..47, 48u8.., Just(b'\\'), Just(b'\n'), Just(b' '), Just(b'-')], 1..12), what(), 0..12),
     ) {
         let entries: Vec<Entry> = entries.into_iter().map(|(path, what)| Entry { path, what }).collect();
-        prop_assert_eq!(read(&listing(&entries)).unwrap(), entries);
+        let bytes = listing(&entries);
+        prop_assert_eq!(&read(&bytes).unwrap(), &entries);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&bytes).unwrap();
+        let open = || std::fs::File::open(file.path()).unwrap();
+        let halves = Half::halves(open(), open()).unwrap();
+        let both = halves.into_iter().flat_map(|mut half| std::iter::from_fn(move || half.entry().transpose()));
+        prop_assert_eq!(both.collect::<anyhow::Result<Vec<_>>>().unwrap(), entries);
     }
 }

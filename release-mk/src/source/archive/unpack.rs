@@ -21,7 +21,7 @@ use super::complete::finish;
 use super::write::{Batch, Pending, conflict, create, write_batches};
 use super::{Limits, names, refuse, write};
 use crate::blobs::{Blob, Blobs};
-use crate::content::Sha;
+use crate::content::{Sha, begin_writing};
 use crate::entries::{self, Entries};
 use crate::exclude::Exclude;
 use crate::metadata::ExactModes;
@@ -288,7 +288,7 @@ impl Unpack<'_> {
             }
             sha.update(&buffer[..count]);
             file.write_all(&buffer[..count]).with_context(|| format!("write {}", shown(&path)))?;
-            self.target.meter.wrote(count as u64);
+            begin_writing(&file, done - count as u64, count as u64);
         }
         if done != size {
             bail!(damaged(&path));
