@@ -15,9 +15,9 @@ pub(super) const GROUP: Group = Group {
     why: &[
         (
             "A again, 1 % changed",
-            "Four calls for each file remain: a look when the source is surveyed, a look when it is linked, a look at the \
-             previous, and the link. They and making 10,000 directories, which cannot be linked, are two thirds of the \
-             processor time; the listing, and the wait for the disk, which the peer does not do, are most of the rest.",
+            "Three calls for each file remain: a look at the source, a look at the previous release, and the link. They and \
+             making 10,000 directories, which cannot be linked, are most of the processor time; both threads wait for each \
+             commit of the journal, and the listing and the last wait for the disk the peer does not do.",
         ),
         (
             "A again, 1 % changed, by cp",
@@ -30,8 +30,8 @@ pub(super) const GROUP: Group = Group {
         ),
         (
             "nothing changed in A, asked for the first time",
-            "Every byte is read from memory and hashed by two threads at 1.2 GB/s each: that alone takes as long as the bar \
-             allows. The peer only copies.",
+            "Every byte is read from memory and hashed, by two threads: that alone takes longer than the bar allows. The peer \
+             only copies.",
         ),
     ],
 };
