@@ -46,8 +46,14 @@ fn release() -> Release {
     fs::create_dir_all(holder.path().join("releases/10")).unwrap();
     fs::write(path.join("sub/file"), "x").unwrap();
     let shell = fs::canonicalize("/bin/sh").unwrap();
-    fs::copy(shell, path.join("sub/server")).unwrap();
+    copy(shell.as_ref(), &path.join("sub/server"));
     Release { _holder: holder, path }
+}
+
+/// Copies a program that is to be run. By a process of its own: a child that another test starts just now would inherit a
+/// descriptor to write with, and nobody can run a file that is open for writing.
+fn copy(program: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(program).arg(to).status().unwrap().success());
 }
 
 /// The ways in which `service` uses the release, asked of all processes and of this one alone.
@@ -168,7 +174,7 @@ fn a_root_directory_in_a_tree_is_a_use() {
         return skip::note("chroot needs root and busybox-static");
     }
     let release = release();
-    fs::copy(busybox, release.path.join("sh")).unwrap();
+    copy(busybox.as_ref(), &release.path.join("sh"));
     let service = Service::start(Command::new("chroot").arg(&release.path).args(["/sh", "-c", "echo ready; read x"]));
     assert!(ways(&service, &release.path).contains(&By::Root));
 }
@@ -183,7 +189,7 @@ fn processes_that_may_not_be_looked_at_are_counted_and_kernel_threads_are_not() 
     let release = release();
     // Cargo's target directory may be closed to others.
     let own = release.path.join("test");
-    fs::copy(std::env::current_exe().unwrap(), &own).unwrap();
+    copy(&std::env::current_exe().unwrap(), &own);
     let mut command = Command::new(own);
     command.args(["--ignored", "--exact", "inside_as_nobody", "--nocapture"]).uid(65534).gid(65534);
     command.env("UNSEEN_BY_ROOT", unseen_by_root);

@@ -23,7 +23,7 @@ pub(crate) fn path(given: &[u8]) -> Result<PathBuf, Failure> {
         Some(b'/') => return wrong("is absolute"),
         Some(_) => {}
     }
-    let mut path = PathBuf::new();
+    let mut path = PathBuf::with_capacity(given.len());
     for (depth, name) in given.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).enumerate() {
         match name {
             b".." => return wrong("leads out of the tree"),

@@ -324,8 +324,9 @@ impl Unpack<'_> {
             );
         }
         let path = names::path(name)?;
-        let stays_behind =
-            path.ancestors().any(|above| !above.as_os_str().is_empty() && self.target.exclude.matches(above));
+        let exclude = self.target.exclude;
+        let is_excluded = |above: &Path| !above.as_os_str().is_empty() && exclude.matches(above);
+        let stays_behind = !exclude.is_empty() && path.ancestors().any(is_excluded);
         Ok((!stays_behind).then_some(path))
     }
 
@@ -339,7 +340,7 @@ impl Unpack<'_> {
     fn parent_of(&mut self, path: &Path) -> Result<Arc<Dir>> {
         let above = path.parent().unwrap_or(Path::new(""));
         if let Some((held, dir)) = &self.parent
-            && held == above
+            && held.as_os_str() == above.as_os_str()
         {
             return Ok(Arc::clone(dir));
         }

@@ -55,9 +55,9 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
         git(&["init", "--quiet", "--bare", "--template="])?;
     }
     let found = if is_full_id(reference) { resolve(&mirror, address, reference, pipe)? } else { None };
-    let revision = match found {
+    let (revision, at) = match found {
         // A full id means the same for ever.
-        Some(revision) => revision,
+        Some(found) => found,
         None => {
             let mut refspecs = vec!["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
             if reference == "HEAD" {
@@ -70,7 +70,7 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
             tidy(&mirror, address, pipe)?;
             let wanted = if reference == "HEAD" { "refs/cutover/HEAD" } else { reference };
             match resolve(&mirror, address, wanted, pipe)? {
-                Some(revision) => revision,
+                Some(found) => found,
                 None => bail!(
                     Failure::new(
                         Exit::Failed,
@@ -82,8 +82,6 @@ pub(super) fn fetch(address: &str, reference: &str, state: &Dir, pipe: &Pipe) ->
             }
         }
     };
-    let time = git(&["log", "-1", "--no-show-signature", "--format=%ct", "--end-of-options", &revision])?;
-    let at = time.trim().parse().unwrap_or(0);
     Ok(Commit { mirror, revision, at })
 }
 
@@ -132,8 +130,9 @@ fn at_if_there(dir: &Dir, name: &OsStr) -> Result<Option<Dir>> {
     }
 }
 
-/// The commit that a name means: a tag, a branch, or an id. A name that is both a tag and another branch is refused.
-fn resolve(mirror: &Path, address: &str, reference: &str, pipe: &Pipe) -> Result<Option<String>> {
+/// The commit that a name means, and its time: a tag, a branch, or an id. A name that is both a tag and another branch is
+/// refused.
+fn resolve(mirror: &Path, address: &str, reference: &str, pipe: &Pipe) -> Result<Option<(String, i64)>> {
     let candidates = match reference {
         full if full.starts_with("refs/") => vec![full.to_owned()],
         name => vec![format!("refs/tags/{name}"), format!("refs/heads/{name}")],
@@ -156,16 +155,18 @@ fn resolve(mirror: &Path, address: &str, reference: &str, pipe: &Pipe) -> Result
     Ok(found.pop())
 }
 
-fn commit_of(mirror: &Path, address: &str, name: &str, pipe: &Pipe) -> Result<Option<String>> {
+fn commit_of(mirror: &Path, address: &str, name: &str, pipe: &Pipe) -> Result<Option<(String, i64)>> {
     let commit = format!("{name}^{{commit}}");
-    let ended = start(mirror, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit], pipe)?;
+    let ended =
+        start(mirror, &["log", "-1", "--no-show-signature", "--format=%H %ct", "--end-of-options", &commit], pipe)?;
     match ended.outcome {
         Outcome::Exited(0) => {
-            let revision = String::from_utf8_lossy(&ended.stdout).trim().to_owned();
-            Ok(Some(revision).filter(|revision| is_full_id(revision)))
+            let said = String::from_utf8_lossy(&ended.stdout);
+            let (revision, at) = said.trim().split_once(' ').unwrap_or_default();
+            Ok(is_full_id(revision).then(|| (revision.to_owned(), at.parse().unwrap_or(0))))
         }
         Outcome::Exited(1 | 128) => Ok(None),
-        _ => Err(failed(address, "rev-parse", &ended, pipe)),
+        _ => Err(failed(address, "log", &ended, pipe)),
     }
 }
 

@@ -71,7 +71,9 @@ fn tree(part: &Part, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<(
     let (listed, entries) = sync_channel(AHEAD);
     std::thread::scope(|scope| {
         let asker = scope.spawn(move || {
-            let known = |path: &[u8], blob: &Blob| target.known(&[&part.prefix, path].concat(), blob);
+            let known = |path: &[u8], blob: &Blob| {
+                target.blobs.and_then(|_| target.known(&[&part.prefix, path].concat(), blob))
+            };
             ask(listing, asking, &listed, &known)
         });
         let unpacked = take(&entries, &mut answers, part, unpack, tick);
