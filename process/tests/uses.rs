@@ -46,7 +46,7 @@ fn release() -> Release {
     fs::create_dir_all(holder.path().join("releases/10")).unwrap();
     fs::write(path.join("sub/file"), "x").unwrap();
     let shell = fs::canonicalize("/bin/sh").unwrap();
-    copy(shell.as_ref(), &path.join("sub/server"));
+    copy(&shell, &path.join("sub/server"));
     Release { _holder: holder, path }
 }
 
@@ -174,7 +174,7 @@ fn a_root_directory_in_a_tree_is_a_use() {
         return skip::note("chroot needs root and busybox-static");
     }
     let release = release();
-    copy(busybox.as_ref(), &release.path.join("sh"));
+    copy(busybox, &release.path.join("sh"));
     let service = Service::start(Command::new("chroot").arg(&release.path).args(["/sh", "-c", "echo ready; read x"]));
     assert!(ways(&service, &release.path).contains(&By::Root));
 }
