@@ -55,7 +55,7 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
     if request.sha256.is_some() && matches!(source, Source::Directory { .. } | Source::Git(_)) {
         return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());
     }
-    let links = request.link_unchanged && is_live(pipe, site)?;
+    let links = request.link_unchanged && request.steps.is_empty() && is_live(pipe, site)?;
     let survey = match source {
         Source::Directory { dir, .. } if pipe.dry_run() || request.is_surveyed(links) => {
             let root = site.root.as_ref().map(RootDir::dir);
@@ -74,10 +74,14 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
     })
 }
 
+/// Whether there is a release with a listing where the link leads.
 fn is_live(pipe: &Pipe, site: &Site) -> Result<bool> {
     let link = pipe.link()?;
-    let there = site.root.as_ref().map(|root| root.dir().stat_if_there(&link)).transpose()?;
-    Ok(there.flatten().is_some())
+    let Some(root) = site.root.as_ref().map(RootDir::dir) else { return Ok(false) };
+    let listings = root.open_dir(".cutover").and_then(|state| state.open_dir("tree"));
+    let (Ok(target), Ok(listings)) = (root.read_link(&link), listings) else { return Ok(false) };
+    let listing = std::path::Path::new(&target).file_name().map(|id| listings.stat_if_there(id)).transpose()?;
+    Ok(listing.flatten().is_some())
 }
 
 /// Says what would be done. Writes nothing but the record.

@@ -27,8 +27,8 @@ use crate::source::archive::refuse;
 use crate::source::fill::Fill;
 use crate::source::survey::Survey;
 use crate::state::{State, filled_by};
-use crate::unchanged::{Previous, link_again};
-use crate::{artifact, early, identity, metadata, share, stamp, steps};
+use crate::unchanged::{LINKS, Previous, link_again};
+use crate::{artifact, early, identity, share, stamp, steps};
 
 /// The name of the listing within a build.
 pub(crate) const LISTING: &str = "listing";
@@ -77,6 +77,9 @@ impl Build<'_> {
         section.source_bytes = Some(state.source_bytes);
         section.source_digest = source_digest_of(&state, self.request);
         let has_steps = !self.request.steps.is_empty() || section.resumed;
+        if state.finished(&self.request.steps) < self.request.steps.len() {
+            refuse_linked(self.staging)?;
+        }
         if has_steps {
             section.staging = Some(self.staging.dir.path().display().to_string());
             let environment = self.environment(&state);
@@ -88,8 +91,11 @@ impl Build<'_> {
         }
         let entries = if has_steps || !self.request.artifact.is_empty() { self.rehash(pipe)? } else { entries };
         if let Some(previous) = self.previous.as_ref().filter(|_| !self.request.steps.is_empty()) {
-            let is_timeless = state.source.kind == "git";
-            section.linked_files = Some(link_again(previous, self.staging, &entries, is_timeless)?);
+            let mut tick = || {
+                pipe.look_down()?;
+                pipe.check_signals()
+            };
+            section.linked_files = Some(link_again(previous, self.staging, &entries, &mut tick)?);
         }
         let syncing = Instant::now();
         let sum = match listed.filter(|_| self.is_as_copied()) {
@@ -129,9 +135,10 @@ impl Build<'_> {
             artifact::clear(&self.staging.tree)?;
         }
         let meter = Meter::default();
-        let (sha256, listed) = early::syncing(&self.staging.dir, &meter, |complete| {
+        let (sha256, listed) = early::syncing(&self.staging.dir, &meter, self.plan.bytes, |complete| {
             let filled = self.fill(pipe, source, entries, &meter);
-            if self.plan.files.is_none() && (filled.is_err() || entries.is_empty()) {
+            let is_refused = filled.as_ref().map_or_else(is_of_the_source, |_| entries.is_empty());
+            if self.plan.files.is_none() && is_refused {
                 self.survey_late(pipe, source)?;
             }
             let sha256 = filled?;
@@ -255,7 +262,7 @@ impl Build<'_> {
             entries: &entries,
             cache: None,
             meter: &meter,
-            user: metadata::user(),
+            user: None,
         };
         pass.run(|| {
             line.show("hashing", &meter, None);
@@ -302,13 +309,36 @@ pub(crate) fn source_digest_of(state: &State, request: &Request) -> Option<Strin
 
 /// What filled the tree is not looked at again, so a release of other options would not be what was asked for.
 fn refuse_other_options(state: &State, source: &Source, request: &Request) -> Result<()> {
-    if state.filled_by == filled_by(&source.to_record(), request) {
+    let other = |message: &str| Failure::new(Exit::Failed, "mk.other_options", message);
+    if state.filled_by != filled_by(&source.to_record(), request) {
+        bail!(
+            other("the build was begun with another source or other options").hint(
+                "--from, --ref, --submodules, --exclude, --share and --stamp must be as before; steps may be others"
+            )
+        )
+    }
+    match (request.sha256, &state.content) {
+        (None, _) => Ok(()),
+        (Some(expected), Some(Content::Archive(found) | Content::File(found, _))) if *found == expected => Ok(()),
+        _ => bail!(other("the build was begun without this --sha256").hint("build anew, under another name")),
+    }
+}
+
+/// A tree that shares files with the live release is complete: a step could write into both.
+fn refuse_linked(staging: &Staging) -> Result<()> {
+    if staging.dir.stat_if_there(LINKS)?.is_none() {
         return Ok(());
     }
+    let message = "the build is complete and shares files with the live release: no further step can run in it";
     bail!(
-        Failure::new(Exit::Failed, "mk.other_options", "the build was begun with another source or other options")
-            .hint("--from, --ref, --submodules, --exclude, --share and --stamp must be as before; steps may be others")
+        Failure::new(Exit::Failed, "mk.other_options", message)
+            .hint("resume it with the steps it was begun with, or build anew under another name")
     )
+}
+
+/// Whether a survey may tell more than this error.
+fn is_of_the_source(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| matches!(failure.code(), "mk.changed" | "mk.source"))
 }
 
 /// What of the source stays behind: what `--exclude` says, and what the build puts something else under.

@@ -106,7 +106,7 @@ fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Resu
                 entries: &entries,
                 cache: Some(&cache),
                 meter: &meter,
-                user: metadata::user(),
+                user: Some(metadata::user()),
             };
             pass.run(tick)?;
             if !pipe.dry_run() {

@@ -25,8 +25,8 @@ pub(crate) type Sha = [u8; 32];
 const CHUNK: usize = 256 * 1024;
 /// From this size on a second thread hashes; below it would cost more than it wins.
 const ASIDE: u64 = 4 * 1024 * 1024;
-/// Chunks between the thread that copies and the one that hashes: 6 MiB, which last while the disk keeps the first waiting.
-const IN_FLIGHT: usize = 24;
+/// Chunks between the thread that copies and the one that hashes: 3 MiB, which last while the disk keeps the first waiting.
+const IN_FLIGHT: usize = 12;
 /// So much of a large file is written before the disk is asked to begin with it.
 const BEGIN: u64 = 8 * 1024 * 1024;
 
@@ -98,7 +98,7 @@ impl Copier {
             // Closes the channel, which ends the other thread.
             drop(hasher);
             let sha = hashing.join().map_err(|_| Fault::Stopped)?;
-            self.spare.truncate(IN_FLIGHT + 2);
+            self.spare.truncate(1);
             pumped.map(|()| sha)
         })
     }

@@ -16,6 +16,8 @@ use crate::progress::Meter;
 const FIRST: u64 = 32 << 20;
 /// Later half as much as it has taken so far, up to this: a large tree needs no more syncs per byte than it has to.
 const MOST: u64 = 128 << 20;
+/// Towards the end half of what is still to come, but no less than this.
+const LEAST: u64 = 16 << 20;
 /// Less than this is left to the last sync.
 const WORTH: u64 = 4 << 20;
 /// How often the progress is looked at.
@@ -25,17 +27,22 @@ const FILLING: u8 = 0;
 const COMPLETE: u8 = 1;
 const OVER: u8 = 2;
 
-/// Runs `work`, while the file system of `dir` is synced each time that `meter` has gone on far enough, and when
-/// `work` says that the tree is complete. A write error that any of these syncs meets is told once only, so it ends
+/// Runs `work`, while the file system of `dir` is synced each time that `meter` has gone on far enough towards the `total`,
+/// where that is known, and when `work` says that the tree is complete. A write error that any of these syncs meets is told once only, so it ends
 /// the build as one of the last sync would.
-pub(crate) fn syncing<T>(dir: &Dir, meter: &Meter, work: impl FnOnce(&dyn Fn()) -> Result<T>) -> Result<T> {
+pub(crate) fn syncing<T>(
+    dir: &Dir,
+    meter: &Meter,
+    total: Option<u64>,
+    work: impl FnOnce(&dyn Fn()) -> Result<T>,
+) -> Result<T> {
     let stage = AtomicU8::new(FILLING);
     thread::scope(|scope| {
         let syncing = scope.spawn(|| {
             let mut synced = 0;
             loop {
                 let (now, written) = (stage.load(Ordering::Acquire), meter.written());
-                if now == FILLING && written - synced < enough(synced) {
+                if now == FILLING && written - synced < enough(synced, total) {
                     thread::park_timeout(PAUSE);
                     continue;
                 }
@@ -61,6 +68,7 @@ pub(crate) fn syncing<T>(dir: &Dir, meter: &Meter, work: impl FnOnce(&dyn Fn()) 
     })
 }
 
-fn enough(synced: u64) -> u64 {
-    (FIRST + synced / 2).min(MOST)
+fn enough(synced: u64, total: Option<u64>) -> u64 {
+    let half_of_the_rest = total.map_or(u64::MAX, |total| (total.saturating_sub(synced) / 2).max(LEAST));
+    (FIRST + synced / 2).min(MOST).min(if synced == 0 { u64::MAX } else { half_of_the_rest })
 }

@@ -93,6 +93,15 @@ pub(crate) fn copy_attributes(from: impl AsFd, to: impl AsFd, privileged: bool) 
     copy_named(&from, &to, &names[..length], privileged)
 }
 
+/// Whether an open file has attributes of its own, or may have.
+pub(crate) fn has_attributes(file: impl AsFd) -> bool {
+    let mut names = [0_u8; 1024];
+    match flistxattr(file, &mut names[..]) {
+        Ok(length) => names[..length].split(|byte| *byte == 0).any(|name| is_copied(name, true)),
+        Err(error) => error != rustix::io::Errno::OPNOTSUPP,
+    }
+}
+
 fn copy_named(from: impl AsFd, to: impl AsFd, names: &[u8], privileged: bool) -> nix::Result<bool> {
     let mut taken = true;
     for name in names.split_inclusive(|byte| *byte == 0) {

@@ -115,7 +115,8 @@ pub(crate) struct Facts {
     pub(crate) missing_variables: Vec<String>,
     /// Room on the disk of the root.
     pub(crate) room: Option<Room>,
-    /// Whether there is a live release whose files can be linked to, as `--link-unchanged` wants it.
+    /// Whether there is a live release whose files are linked to while the source is read, as `--link-unchanged` wants it:
+    /// not where a step could write into them.
     pub(crate) links: bool,
 }
 
@@ -150,6 +151,8 @@ pub(crate) struct Plan {
     pub(crate) make_shared: Vec<PathBuf>,
     /// Files the source has, for the progress line.
     pub(crate) files: Option<u64>,
+    /// Bytes they will take on disk.
+    pub(crate) bytes: Option<u64>,
 }
 
 /// Checks everything that can be checked beforehand and says what will be done.

@@ -120,8 +120,11 @@ impl<T: Send> Shared<T> {
     }
 
     fn stop(&self, error: anyhow::Error) {
+        let mut state = self.state();
+        state.error.get_or_insert(error);
+        // Only now: who stops because of it must not be first with an error of its own.
         self.stopped.store(true, Ordering::Relaxed);
-        self.state().error.get_or_insert(error);
+        drop(state);
         self.added.notify_all();
     }
 
@@ -234,10 +237,6 @@ mod tests {
                 bail!("no");
             }
             while !pool.is_stopped() {
-                std::thread::yield_now();
-            }
-            // `stop` keeps the error right after it says so.
-            while pool.shared.state().error.is_none() {
                 std::thread::yield_now();
             }
             pool.push(2);

@@ -38,8 +38,8 @@ pub(crate) struct Rehash<'a> {
     pub(crate) cache: Option<&'a Cache>,
     /// How far it is.
     pub(crate) meter: &'a Meter,
-    /// Who makes the copy: uid and gid.
-    pub(crate) user: (u32, u32),
+    /// Who is to make a copy of it, uid and gid; `None` where the tree is the copy.
+    pub(crate) user: Option<(u32, u32)>,
 }
 
 enum Task {
@@ -70,9 +70,9 @@ struct Hands {
 }
 
 impl Rehash<'_> {
-    /// The mode a copy by this user would have.
+    /// The mode that the entry has in the release.
     fn mode(&self, stat: &FileStat) -> u32 {
-        metadata::mode_of_copy(stat, self.user.0, self.user.1)
+        self.user.map_or_else(|| Stat(*stat).mode(), |(uid, gid)| metadata::mode_of_copy(stat, uid, gid))
     }
 
     /// Reads every file that the cache does not know. Writes nothing.
@@ -111,6 +111,7 @@ impl Rehash<'_> {
                     continue;
                 }
                 match child.kind {
+                    Kind::Directory if worker.is_stopped() => return Ok(()),
                     Kind::Directory => worker.push(Task::Directory(open.path.join(child.name()))),
                     _ => names.push(&child),
                 }
@@ -143,7 +144,7 @@ impl Rehash<'_> {
             page.push(path, what);
             path.pop();
         }
-        Ok(())
+        self.entries.turn(&mut hands.page)
     }
 
     fn one(

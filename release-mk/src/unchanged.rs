@@ -9,12 +9,11 @@ use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use dir::{Dir, Kind};
-use nix::fcntl::AtFlags;
+use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
 use store::listing::{Entry, Half, What};
@@ -41,12 +40,12 @@ pub(crate) struct Previous {
 impl Previous {
     /// The tree and the two halves of its listing, of about `count` files together.
     pub(crate) fn new(tree: Dir, count: usize, halves: [Half; 2]) -> Result<Self> {
-        let (keys, held) = (Keys::default(), AtomicUsize::new(0));
+        let keys = Keys::default();
         let read = |mut half: Half| -> Result<HashMap<Key, Sha>> {
             let mut known = HashMap::with_capacity(count.min(MOST) / 2);
             while let Some(Entry { path, what }) = half.entry()? {
                 if let What::File { sha256, .. } = what {
-                    if held.fetch_add(1, Ordering::Relaxed) >= MOST {
+                    if known.len() == MOST / 2 {
                         break;
                     }
                     known.insert(keys.of(&path), sha256);
@@ -139,32 +138,43 @@ impl Previous {
     }
 }
 
-/// Makes links of the files of a finished tree that are as in the previous release, and says how many. A file that has
-/// several names in the tree keeps them instead. Each link takes the place of its file at once: a kill leaves every file
-/// whole, and nothing in the tree that is not of it.
-pub(crate) fn link_again(previous: &Previous, staging: &Staging, entries: &Entries, is_timeless: bool) -> Result<u64> {
-    let (aside, _) = staging.dir.ensure_dir("links", 0o700)?;
+/// A directory beside the tree of a build whose files may be shared with the live release already.
+pub(crate) const LINKS: &str = "links";
+
+/// Makes links of the files of a finished tree that are as in the previous release in every respect, and says how many. A
+/// file that has several names in the tree keeps them instead. Each link takes the place of its file at once: a kill leaves
+/// every file whole, and nothing in the tree that is not of it.
+pub(crate) fn link_again(
+    previous: &Previous,
+    staging: &Staging,
+    entries: &Entries,
+    tick: &mut dyn FnMut() -> Result<()>,
+) -> Result<u64> {
+    let (aside, _) = staging.dir.ensure_dir(LINKS, 0o700)?;
     // What a kill left.
     aside.names()?.iter().try_for_each(|name| aside.remove_file(name))?;
     let mut linked = 0;
-    let mut last: Option<(PathBuf, Dir)> = None;
+    let mut last: Option<(PathBuf, Dir, Option<Dir>)> = None;
     entries.for_each(|path, what| {
-        let What::File { mode, size, sha256 } = what else { return Ok(()) };
+        let What::File { sha256, .. } = what else { return Ok(()) };
         if !previous.had(path, sha256) {
             return Ok(());
         }
         let path = Path::new(OsStr::from_bytes(path));
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-        let dir = match &last {
-            Some((held, dir)) if held == above => dir,
-            _ => &last.insert((above.to_path_buf(), staging.tree.open_beneath(above)?)).1,
+        let (_, dir, there) = match &last {
+            Some(held) if held.0 == above => held,
+            _ => {
+                tick()?;
+                let dir = staging.tree.open_beneath(above)?;
+                last.insert((above.to_path_buf(), dir, previous.directory(above)))
+            }
         };
-        let (here, times) = (dir.stat(name)?, dir.own_stat()?);
-        if here.0.st_nlink > 1 || times.mode() & 0o200 == 0 {
-            return Ok(());
-        }
-        let mtime = (!is_timeless).then_some(here.0.st_mtime);
-        if previous.link_same(&aside, path, sha256, *size, *mode, mtime) {
+        let (times, Some(there)) = (dir.own_stat()?, there) else { return Ok(()) };
+        let is_linked = times.mode() & 0o200 != 0
+            && is_same(dir, there, name)
+            && linkat(there, name, &aside, name, AtFlags::empty()).is_ok();
+        if is_linked {
             aside.rename(name, dir, name)?;
             metadata::set_time(dir, &metadata::modified(&times.0))?;
             linked += 1;
@@ -172,6 +182,19 @@ pub(crate) fn link_again(previous: &Previous, staging: &Staging, entries: &Entri
         Ok(())
     })?;
     Ok(linked)
+}
+
+/// Whether a file, which has but one name, is like that of the previous release in all but its content. Steps may have
+/// changed what no digest tells.
+fn is_same(here: &Dir, there: &Dir, name: &OsStr) -> bool {
+    let about = |dir: &Dir| {
+        let stat = dir.stat(name).ok().filter(|stat| stat.kind() == Kind::File)?.0;
+        let time = (stat.st_mtime, stat.st_mtime_nsec);
+        Some((stat.st_nlink, (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_size, time)))
+    };
+    let has_attributes = |dir: &Dir| dir.open_file(name, OFlag::O_RDONLY, 0).map_or(true, metadata::has_attributes);
+    let (Some((1, one)), Some((_, other))) = (about(here), about(there)) else { return false };
+    one == other && !has_attributes(here) && !has_attributes(there)
 }
 
 /// Two hashes of a path. Their seeds are drawn anew each time, so that nobody can choose two paths with the same.

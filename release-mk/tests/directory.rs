@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
-use site::Site;
+use site::{Run, Site};
 
 /// Lets user 1 read it, by an ACL, and notes something; false where the file system takes neither.
 fn set_attributes(path: &std::path::Path) -> bool {
@@ -166,6 +166,44 @@ fn unchanged_files_are_linked_only_where_that_is_asked_for() {
     assert_eq!(inode("v1/a"), inode("v3/a"));
     assert_ne!(inode("v1/b"), inode("v3/b"));
     assert_eq!(std::fs::read_to_string(site.path("root/releases/v3/b")).unwrap(), "changed");
+}
+
+#[test]
+fn what_a_step_did_to_a_file_but_its_content_is_in_the_release_although_its_content_is_shared() {
+    let site = Site::new();
+    for file in ["same", "owned", "noted"] {
+        site.write(&format!("source/d/{file}"), file);
+    }
+    site.mk(&site.path("source"), &["--name", "v1"]).expect(0);
+    symlink("releases/v1", site.path("root/current")).unwrap();
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        skip::note("only root gives files away");
+    }
+    let step = if is_root { "s=chgrp 65534 d/owned && chgrp 65534 d && chmod 2775 d" } else { "s=true" };
+    let run = site.mk(&site.path("source"), &["--name", "v2", "--link-unchanged", "--step", step]).expect(0);
+    let of = |path: &str| std::fs::metadata(site.path("root/releases").join(path)).unwrap();
+    assert_eq!(of("v1/d/same").ino(), of("v2/d/same").ino());
+    if is_root {
+        assert_eq!((of("v2/d/owned").gid(), of("v1/d/owned").gid()), (65534, of("v1/d/same").gid()));
+        assert_eq!(run.record["stages"][0]["linked_files"], 2);
+        let listing = std::fs::read_to_string(site.path("root/.cutover/tree/v2")).unwrap();
+        assert!(listing.contains("#d 2775 d\n"), "{listing}");
+    }
+}
+
+#[test]
+fn neither_the_root_nor_the_tree_that_is_built_is_copied_into_itself() {
+    let site = Site::new();
+    site.write("source/a", "a");
+    let mk = |from: &str, root: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_release-mk"));
+        Run::of(&command.arg("--root").arg(site.path(root)).arg("--from").arg(site.path(from)).output().unwrap())
+    };
+    assert_eq!(mk("source", "source/new").expect(1).code(), "mk.source");
+    site.mk(&site.path("source"), &["--name", "v1", "--exclude", "new"]).expect(0);
+    assert_eq!(mk("root/.cutover", "root").expect(1).code(), "mk.source");
+    assert_eq!(site.state(), [vec!["v1".to_owned()], vec![], vec![]]);
 }
 
 #[test]

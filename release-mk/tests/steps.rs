@@ -144,6 +144,14 @@ fn what_a_step_leaves_must_be_what_a_release_can_hold() {
     site.write("other/f", "x");
     let run = site.mk(&site.path("other"), &["--resume", "v1", "--step", "s=rm queue"]).expect(1);
     assert_eq!(run.code(), "mk.other_options");
+    // A tree whose files are the live release's by now takes no further step.
+    let staging = site.path("root/.cutover/staging").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let build = staging.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("v1")).unwrap();
+    std::fs::create_dir(build.join("links")).unwrap();
+    let resume =
+        |more: &[&str]| site.mk(&site.path("source"), &[&["--resume", "v1", "--step", "s=rm queue"], more].concat());
+    assert_eq!(resume(&[]).expect(1).code(), "mk.other_options");
+    std::fs::remove_dir(build.join("links")).unwrap();
     // The step is repaired, and the same build goes on.
     let resumed = site.mk(&site.path("source"), &["--resume", "v1", "--step", "s=rm queue"]).expect(0);
     assert_eq!(resumed.record["release"]["id"], "v1");

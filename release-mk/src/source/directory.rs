@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::linkat;
+use nix::unistd::{AccessFlags, faccessat, linkat};
 use record::{Exit, Failure};
 use store::listing::What;
 
@@ -93,6 +93,8 @@ struct Engine<'a> {
     /// Directories their owner may not write in: they are closed when everything is in them.
     closed: Mutex<Vec<(PathBuf, u32, TimeSpec)>>,
     modes: ExactModes,
+    /// The identity of the copy.
+    own: (u64, u64),
     uid: u32,
     gid: u32,
 }
@@ -107,6 +109,7 @@ impl Copy<'_> {
             reflink: AtomicBool::new(true),
             closed: Mutex::default(),
             modes: ExactModes::beneath(self.to),
+            own: self.to.own_stat()?.identity(),
             uid,
             gid,
         };
@@ -133,8 +136,8 @@ impl Engine<'_> {
         let to = self.copy.to.open_beneath(&path)?;
         let previous = self.copy.previous.and_then(|previous| previous.directory(&path));
         let stat = from.own_stat()?.0;
-        if Stat(stat).identity() == self.copy.root {
-            return Err(changed(&path).into());
+        if [self.copy.root, self.own].contains(&Stat(stat).identity()) {
+            return Err(endless(&path).into());
         }
         let pair = Arc::new(Pair { path: Arc::new(path), from, to, previous, stat });
         let here = Arc::clone(&pair);
@@ -175,6 +178,7 @@ impl Engine<'_> {
                 continue;
             }
             match child.kind {
+                Kind::Directory if worker.is_stopped() => return Ok(true),
                 Kind::Directory => {
                     mkdirat(&pair.to, name, Mode::S_IRWXU).map_err(|e| pair.to.error("make directory", name, e))?;
                     self.copy.meter.directory();
@@ -209,6 +213,7 @@ impl Engine<'_> {
             page.push(path, what?);
             path.pop();
         }
+        self.copy.entries.turn(&mut hands.page)?;
         self.let_go(pair, &mut hands.page)
     }
 
@@ -233,7 +238,7 @@ impl Engine<'_> {
     ) -> Result<What> {
         // Most files of a new release are as they were: those are not even opened.
         let (from, stat) = match &pair.previous {
-            Some(_) => (None, pair.from.stat(name).with_context(|| unreadable(path))?.0),
+            Some(_) => (None, Self::look(pair, name, path)?),
             None => Self::open(pair, name, path).map(|(file, stat)| (Some(file), stat))?,
         };
         let mut stat = stat;
@@ -268,6 +273,16 @@ impl Engine<'_> {
             self.links.settle(inode, Copied { parent: Arc::clone(&pair.path), name: name.to_os_string(), sha256 });
         }
         Ok(What::File { mode, size, sha256 })
+    }
+
+    /// What a file is that may be read: not to be linked to is what could not have been copied.
+    fn look(pair: &Pair, name: &OsStr, path: &Path) -> Result<FileStat> {
+        let stat = pair.from.stat(name).with_context(|| unreadable(path))?;
+        let is_open = stat.mode() & 0o004 != 0;
+        if !is_open && faccessat(&pair.from, name, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err() {
+            return Err(unreadable(path).into());
+        }
+        Ok(stat.0)
     }
 
     fn open(pair: &Pair, name: &OsStr, path: &Path) -> Result<(File, FileStat)> {
@@ -370,6 +385,12 @@ impl Engine<'_> {
 fn changed(path: &Path) -> Failure {
     let message = format!("the source changed while it was copied: {}", shown(path));
     Failure::new(Exit::Failed, "mk.changed", message).hint("let whatever writes it finish, then run again").retryable()
+}
+
+fn endless(path: &Path) -> Failure {
+    let message = format!("{} of the source is the root itself, or what is being built", shown(path));
+    Failure::new(Exit::Failed, "mk.source", message)
+        .hint("leave it out with --exclude, or build from another directory")
 }
 
 fn unreadable(path: &Path) -> Failure {

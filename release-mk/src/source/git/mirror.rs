@@ -233,6 +233,8 @@ pub(super) fn hardened(mirror: &Path) -> Vec<OsString> {
         "submodule.recurse=false",
         "fetch.recurseSubmodules=false",
         "gc.autoDetach=false",
+        // A pack appears whole or not at all; single objects of a killed fetch would be taken for the commit with all it has.
+        "fetch.unpackLimit=1",
         "maintenance.auto=false",
         "core.pager=cat",
     ];
