@@ -25,8 +25,8 @@ pub(super) const GROUP: Group = Group {
         ),
         (
             "nothing changed in A, asked before",
-            "One look at each file is half of it; sorting the paths of 76,000 entries and hashing the listing, by one thread, \
-             are the other half.",
+            "One look at each of 76,000 entries, by two threads, is most of it; the listing, which one thread hashes, and the \
+             start with what was remembered are the rest.",
         ),
         (
             "nothing changed in A, asked for the first time",
