@@ -20,8 +20,8 @@ use store::listing::{Entry, Reader, What, Writer, order};
 
 use crate::content::Sha;
 
-/// Entries held in memory: some 25 MiB with paths of usual length.
-const IN_MEMORY: usize = 150_000;
+/// Entries held in memory: some 20 MiB with paths of usual length, and 5 more while they are sorted.
+const IN_MEMORY: usize = 100_000;
 /// Entries of a page that is full.
 const PAGE: usize = 512;
 
@@ -70,7 +70,9 @@ impl Page {
 impl Inner {
     /// Everything that is held, in the order of the listing.
     fn sorted(&self) -> Vec<(&[u8], &What)> {
-        let mut held: Vec<_> = self.pages.iter().chain([&self.loose]).flat_map(Page::iter).collect();
+        // Its size is known, and twice as much for a moment would be too much.
+        let mut held = Vec::with_capacity(self.held);
+        held.extend(self.pages.iter().chain([&self.loose]).flat_map(Page::iter));
         let half = held.len() / 2;
         let (one, other) = held.split_at_mut(half);
         std::thread::scope(|scope| {
