@@ -17,7 +17,7 @@ use crate::shown::shown;
 use crate::source::Source;
 use crate::source::survey::Survey;
 use crate::unchanged::Previous;
-use crate::{TOOL, artifact, environment, remove, share, source, space};
+use crate::{TOOL, artifact, environment, remove, share, source, space, watch};
 
 /// Where the release will be: the root's path, and the root once there is one.
 pub(crate) struct Site {
@@ -47,10 +47,7 @@ fn open(path: &std::path::Path, pipe: &Pipe) -> Result<RootDir> {
 /// Reads what a plan needs: the source as the root's owner sees it, `shared/`, the environment files, the disk.
 pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site) -> Result<Facts> {
     let _acting = site.root.as_ref().map(RootDir::act_as_owner).transpose()?;
-    let mut tick = || {
-        pipe.look_down()?;
-        pipe.check_signals()
-    };
+    let mut tick = || watch::look(pipe);
     artifact::check(&request.artifact)?;
     if request.sha256.is_some() && matches!(source, Source::Directory { .. } | Source::Git(_)) {
         return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());

@@ -28,7 +28,7 @@ use crate::source::fill::Fill;
 use crate::source::survey::Survey;
 use crate::state::{State, filled_by};
 use crate::unchanged::{LINKS, Previous, link_again};
-use crate::{artifact, early, identity, share, stamp, steps};
+use crate::{artifact, early, identity, share, stamp, steps, watch};
 
 /// The name of the listing within a build.
 pub(crate) const LISTING: &str = "listing";
@@ -91,10 +91,7 @@ impl Build<'_> {
         }
         let entries = if has_steps || !self.request.artifact.is_empty() { self.rehash(pipe)? } else { entries };
         if let Some(previous) = self.previous.as_ref().filter(|_| !self.request.steps.is_empty()) {
-            let mut tick = || {
-                pipe.look_down()?;
-                pipe.check_signals()
-            };
+            let mut tick = || watch::look(pipe);
             section.linked_files = Some(link_again(previous, self.staging, &entries, &mut tick)?);
         }
         let syncing = Instant::now();
@@ -108,8 +105,7 @@ impl Build<'_> {
                 .hint("the last step must leave what the release is to hold")
                 .into());
         }
-        pipe.look_down()?;
-        pipe.check_signals()?;
+        watch::look(pipe)?;
         Ok(Built { sum, state, leaving })
     }
 
@@ -185,8 +181,7 @@ impl Build<'_> {
         let mut line = Line::new(pipe.options().quiet);
         let mut tick = || {
             line.show("copying", meter, self.plan.files);
-            pipe.look_down()?;
-            pipe.check_signals()
+            watch::look(pipe)
         };
         let exclude = exclude(self.request)?;
         let fill = Fill {
@@ -208,10 +203,7 @@ impl Build<'_> {
     /// Says what a survey beforehand would have refused, where there was none and the copy has failed or found nothing.
     fn survey_late(&self, pipe: &Pipe, source: &Source) -> Result<()> {
         let Source::Directory { dir, .. } = source else { return Ok(()) };
-        let mut tick = || {
-            pipe.look_down()?;
-            pipe.check_signals()
-        };
+        let mut tick = || watch::look(pipe);
         let survey = Survey::of(dir, &exclude(self.request)?, Some(self.root.rootdir().dir()), &mut tick)?;
         refuse_empty(self.request, &survey)
     }
@@ -266,8 +258,7 @@ impl Build<'_> {
         };
         pass.run(|| {
             line.show("hashing", &meter, None);
-            pipe.look_down()?;
-            pipe.check_signals()
+            watch::look(pipe)
         })?;
         Ok(entries)
     }

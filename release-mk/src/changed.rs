@@ -20,6 +20,7 @@ use crate::progress::Meter;
 use crate::rehash::Rehash;
 use crate::source::Source;
 use crate::stat_cache::Cache;
+use crate::watch;
 
 /// What the root says of a source.
 #[derive(Debug, PartialEq)]
@@ -90,10 +91,7 @@ fn judge<'a>(inventory: &'a Inventory, live: Option<&'a Manifest>, digest: &str)
 }
 
 fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Result<Content> {
-    let mut tick = || {
-        pipe.look_down()?;
-        pipe.check_signals()
-    };
+    let mut tick = || watch::look(pipe);
     match source {
         Source::Directory { path, dir } => {
             let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

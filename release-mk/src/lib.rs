@@ -26,6 +26,7 @@ mod pool;
 mod progress;
 mod rehash;
 mod remove;
+mod scratch;
 mod share;
 mod shown;
 mod source;

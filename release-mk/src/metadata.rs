@@ -79,11 +79,11 @@ impl Drop for ExactModes {
 }
 
 /// Copies extended attributes and ACLs from one open file or directory to another. Those a plain user may not set
-/// (`trusted.*`, `security.*`) are copied by uid 0 only. Returns false when the target's file system has none.
-pub(crate) fn copy_attributes(from: impl AsFd, to: impl AsFd, privileged: bool) -> nix::Result<bool> {
+/// (`trusted.*`, `security.*`) are copied by uid 0 only. A target whose file system has none of them is an error.
+pub(crate) fn copy_attributes(from: impl AsFd, to: impl AsFd, privileged: bool) -> nix::Result<()> {
     let mut names = [0_u8; 1024];
     let length = match flistxattr(&from, &mut names[..]) {
-        Ok(0) | Err(rustix::io::Errno::OPNOTSUPP) => return Ok(true),
+        Ok(0) | Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
         Ok(length) => return copy_named(&from, &to, &names[..length], privileged),
         Err(rustix::io::Errno::RANGE) => flistxattr(&from, &mut [0_u8; 0][..]).map_err(errno)?,
         Err(error) => return Err(errno(error)),
@@ -102,8 +102,7 @@ pub(crate) fn has_attributes(file: impl AsFd) -> bool {
     }
 }
 
-fn copy_named(from: impl AsFd, to: impl AsFd, names: &[u8], privileged: bool) -> nix::Result<bool> {
-    let mut taken = true;
+fn copy_named(from: impl AsFd, to: impl AsFd, names: &[u8], privileged: bool) -> nix::Result<()> {
     for name in names.split_inclusive(|byte| *byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
         if !is_copied(name.to_bytes(), privileged) {
@@ -116,13 +115,9 @@ fn copy_named(from: impl AsFd, to: impl AsFd, names: &[u8], privileged: bool) ->
             Err(rustix::io::Errno::NODATA) => continue,
             Err(error) => return Err(errno(error)),
         };
-        match fsetxattr(&to, name, &value[..length], XattrFlags::empty()) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::OPNOTSUPP) => taken = false,
-            Err(error) => return Err(errno(error)),
-        }
+        fsetxattr(&to, name, &value[..length], XattrFlags::empty()).map_err(errno)?;
     }
-    Ok(taken)
+    Ok(())
 }
 
 fn is_copied(name: &[u8], privileged: bool) -> bool {

@@ -14,13 +14,14 @@ use nix::sys::stat::{FileStat, fstat};
 use record::{Exit, Failure};
 use store::listing::What;
 
-use crate::children::{Buffer, Children, Names};
+use crate::children::{Children, Names};
 use crate::content::{Copier, Job, Sha};
-use crate::entries::{Entries, Page};
+use crate::entries::Entries;
 use crate::exclude::Exclude;
 use crate::metadata;
 use crate::pool::{self, Worker};
 use crate::progress::Meter;
+use crate::scratch::{Hands, Own};
 use crate::shown::shown;
 use crate::stat_cache::Cache;
 
@@ -51,22 +52,6 @@ enum Task {
 struct Open {
     path: PathBuf,
     dir: Dir,
-}
-
-/// What a thread keeps from task to task.
-#[derive(Default)]
-struct Own {
-    buffer: Buffer,
-    names: Names,
-    hands: Hands,
-}
-
-/// What it needs for each file.
-#[derive(Default)]
-struct Hands {
-    copier: Copier,
-    page: Page,
-    path: PathBuf,
 }
 
 impl Rehash<'_> {

@@ -36,8 +36,7 @@ pub(crate) fn run(
     let (logs, _) = staging.dir.ensure_dir("logs", 0o700)?;
     let watched = watch::down_and_signals(pipe)?;
     for (at, step) in steps.iter().enumerate().skip(finished) {
-        pipe.look_down()?;
-        pipe.check_signals()?;
+        watch::look(pipe)?;
         pipe.say(format_args!("step {}", step.name));
         let name = format!("{}.log", step.name);
         let mut log = logs.open_file(&name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o600)?;

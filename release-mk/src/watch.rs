@@ -6,6 +6,12 @@ use anyhow::{Context, Result};
 use record::Pipe;
 use rustix::event::epoll;
 
+/// An error when nobody reads our stdout any more, or a signal came.
+pub(crate) fn look(pipe: &Pipe) -> Result<()> {
+    pipe.look_down()?;
+    pipe.check_signals()
+}
+
 /// One descriptor that becomes readable when a signal came or nobody reads our stdout any more.
 pub(crate) fn down_and_signals(pipe: &Pipe) -> Result<OwnedFd> {
     let watched = epoll::create(epoll::CreateFlags::CLOEXEC).context("watch for signals")?;

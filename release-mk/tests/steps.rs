@@ -4,7 +4,7 @@
 mod site;
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
 use site::{Run, Site};
@@ -53,12 +53,7 @@ fn a_signal_ends_the_whole_step_and_leaves_a_build_that_can_be_resumed() {
 
 fn is_ended_and_resumed(signal: Signal, status: i32) {
     let site = Site::new();
-    site.write("source/f", "x");
-    let mut command = site.command();
-    command.arg("--from").arg(site.path("source")).args(["--name", "v1", "--step", "slow=echo $$; sleep 600 & wait"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let group: i32 = lines.find_map(|line| line.unwrap().parse().ok()).unwrap();
+    let (child, group) = begun(&site);
     // Nobody else builds it meanwhile, nor goes on with it.
     for arguments in [["--name", "v1"], ["--resume", "v1"]] {
         assert_eq!(site.mk(&site.path("source"), &arguments).expect(75).code(), "mk.being_built", "{arguments:?}");
@@ -75,16 +70,22 @@ fn is_ended_and_resumed(signal: Signal, status: i32) {
 #[test]
 fn a_later_stage_that_is_gone_ends_the_step_too() {
     let site = Site::new();
+    let (mut child, group) = begun(&site);
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(alive(group), Vec::<String>::new(), "the step lives on");
+    assert_eq!(site.state()[1].len(), 1, "the build can be resumed");
+}
+
+/// A build of `v1` whose step runs, and the process group of the step.
+fn begun(site: &Site) -> (Child, i32) {
     site.write("source/f", "x");
     let mut command = site.command();
     command.arg("--from").arg(site.path("source")).args(["--name", "v1", "--step", "slow=echo $$; sleep 600 & wait"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let group: i32 = lines.find_map(|line| line.unwrap().parse().ok()).unwrap();
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert_eq!(alive(group), Vec::<String>::new(), "the step lives on");
-    assert_eq!(site.state()[1].len(), 1, "the build can be resumed");
+    (child, group)
 }
 
 /// The members of a process group that have not ended; one that nobody has reaped yet has.

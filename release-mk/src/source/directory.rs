@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use dir::{Dir, Kind, Stat};
-use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
@@ -22,7 +21,7 @@ use nix::unistd::{AccessFlags, faccessat, linkat};
 use record::{Exit, Failure};
 use store::listing::What;
 
-use crate::children::{Buffer, Children, Names};
+use crate::children::{Children, Names};
 use crate::content::{Copier, Fault, Job, Sha};
 use crate::entries::{Entries, Page};
 use crate::exclude::Exclude;
@@ -30,6 +29,7 @@ use crate::links::{Copied, Links};
 use crate::metadata::{self, ExactModes};
 use crate::pool::{self, Worker};
 use crate::progress::Meter;
+use crate::scratch::{Hands, Own};
 use crate::shown::shown;
 use crate::unchanged::Previous;
 
@@ -54,22 +54,6 @@ pub(crate) struct Copy<'a> {
     pub(crate) meter: &'a Meter,
     /// The identity of the root, which must not be part of its own source: a copy of it would never end.
     pub(crate) root: (u64, u64),
-}
-
-/// What a thread keeps from task to task.
-#[derive(Default)]
-struct Own {
-    buffer: Buffer,
-    names: Names,
-    hands: Hands,
-}
-
-/// What it needs for each file.
-#[derive(Default)]
-struct Hands {
-    copier: Copier,
-    page: Page,
-    path: PathBuf,
 }
 
 enum Task {
@@ -325,7 +309,6 @@ impl Engine<'_> {
             return Err(changed(path).into());
         }
         metadata::copy_attributes(from, &to, self.uid == 0)
-            .and_then(|taken| if taken { Ok(()) } else { Err(Errno::EOPNOTSUPP) })
             .map_err(|e| pair.to.error("copy extended attributes of", name, e))?;
         let mtime = metadata::modified(stat);
         let finished = if exact { metadata::set_time(&to, &mtime) } else { metadata::finish(&to, mode, &mtime) };
@@ -354,7 +337,6 @@ impl Engine<'_> {
         let mode = metadata::mode_of_copy(&pair.stat, self.uid, self.gid);
         let mtime = metadata::modified(&pair.stat);
         metadata::copy_attributes(&pair.from, &pair.to, self.uid == 0)
-            .and_then(|taken| if taken { Ok(()) } else { Err(Errno::EOPNOTSUPP) })
             .map_err(|e| pair.to.error("copy extended attributes of", OsStr::new(""), e))?;
         // Directories below are still to be opened through this one.
         let open_for_now = mode | 0o700;

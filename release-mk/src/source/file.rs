@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use dir::{Dir, Stat};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 use record::{Exit, Failure};
@@ -58,9 +57,7 @@ pub(crate) fn copy(
         return Err(changed().into());
     }
     let (uid, gid) = metadata::user();
-    metadata::copy_attributes(from, &copy, uid == 0)
-        .and_then(|taken| if taken { Ok(()) } else { Err(Errno::EOPNOTSUPP) })
-        .map_err(|e| to.error("copy extended attributes of", name, e))?;
+    metadata::copy_attributes(from, &copy, uid == 0).map_err(|e| to.error("copy extended attributes of", name, e))?;
     let mode = metadata::mode_of_copy(&stat, uid, gid);
     metadata::finish(&copy, mode, &metadata::modified(&stat)).map_err(|e| to.error("set mode of", name, e))?;
     meter.file(size);
