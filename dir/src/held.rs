@@ -50,6 +50,14 @@ impl Dir {
         Ok(Self { fd, path: self.path.join(name) })
     }
 
+    /// The same, `None` where there is nothing.
+    pub fn open_dir_if_there(&self, name: impl AsRef<OsStr>) -> Result<Option<Self>> {
+        match self.open_dir(name) {
+            Err(e) if e.is_not_found() => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// Makes the directory `name` and opens it; the mode is exact, whatever the umask.
     pub fn create_dir(&self, name: impl AsRef<OsStr>, mode: u32) -> Result<Self> {
         let name = name.as_ref();

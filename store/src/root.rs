@@ -107,10 +107,7 @@ impl Root {
 
     /// The same, `None` where it is missing: an observer of a young root finds nothing in it.
     pub(crate) fn part_if_there(&self, name: &'static str) -> anyhow::Result<Option<Dir>> {
-        match self.state.open_dir(name) {
-            Err(e) if e.is_not_found() => Ok(None),
-            opened => Ok(Some(opened?)),
-        }
+        Ok(self.state.open_dir_if_there(name)?)
     }
 }
 

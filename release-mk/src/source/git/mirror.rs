@@ -1,6 +1,6 @@
 //! The mirror of a repository: fetched incrementally, under a lock of its own.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ fn tidy(mirror: &Path, address: &str, pipe: &Pipe) -> Result<()> {
 
 /// Whether git would take it for a repository; it makes these last.
 fn is_whole(mirrors: &Dir, name: &str) -> Result<bool> {
-    let Some(mirror) = at_if_there(mirrors, OsStr::new(&format!("{name}.git")))? else { return Ok(false) };
+    let Some(mirror) = mirrors.open_dir_if_there(format!("{name}.git"))? else { return Ok(false) };
     let mut is_whole = true;
     for part in ["HEAD", "config", "objects", "refs"] {
         is_whole &= mirror.stat_if_there(part)?.is_some();
@@ -105,7 +105,7 @@ fn is_whole(mirrors: &Dir, name: &str) -> Result<bool> {
 /// Removes the locks of a git that was killed, or lost its power: git itself never does, and would fail for ever. Nobody
 /// else works in a mirror whose lock is held, but for a git whose release-mk was killed, which ends within seconds.
 fn remove_stale_locks(mirrors: &Dir, name: &str, pipe: &Pipe) -> Result<()> {
-    let Some(mirror) = at_if_there(mirrors, OsStr::new(&format!("{name}.git")))? else { return Ok(()) };
+    let Some(mirror) = mirrors.open_dir_if_there(format!("{name}.git"))? else { return Ok(()) };
     let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut open = vec![mirror];
     while let Some(dir) = open.pop() {
@@ -114,20 +114,13 @@ fn remove_stale_locks(mirrors: &Dir, name: &str, pipe: &Pipe) -> Result<()> {
             let is_stale = u64::try_from(stat.0.st_mtime).is_ok_and(|at| at.saturating_add(STALE) < now);
             match stat.kind() {
                 // Below are no locks that a fetch meets, but very many files.
-                Kind::Directory if entry != "objects" => open.extend(at_if_there(&dir, &entry)?),
+                Kind::Directory if entry != "objects" => open.extend(dir.open_dir_if_there(&entry)?),
                 Kind::File if is_stale && entry.as_bytes().ends_with(b".lock") => dir.remove_file(&entry)?,
                 _ => {}
             }
         }
     }
     Ok(())
-}
-
-fn at_if_there(dir: &Dir, name: &OsStr) -> Result<Option<Dir>> {
-    match dir.open_dir(name) {
-        Err(error) if error.is_not_found() => Ok(None),
-        opened => Ok(Some(opened?)),
-    }
 }
 
 /// The commit that a name means, and its time: a tag, a branch, or an id. A name that is both a tag and another branch is
