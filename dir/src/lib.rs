@@ -11,6 +11,7 @@ mod error;
 mod flock;
 mod held;
 mod name;
+mod names;
 mod owner;
 mod planted;
 
@@ -20,5 +21,6 @@ pub use error::{Error, Result};
 pub use flock::{Flock, Wait};
 pub use held::{Dir, random_suffix};
 pub use name::{InvalidName, Name};
+pub use names::Names;
 pub use owner::{ActingAs, Owner};
 pub use planted::planted;

@@ -82,7 +82,7 @@ pub(crate) fn move_away(lock: &Lock<'_>, plan: &mut Plan, progress: &mut Progres
     if dir::planted("in-place-delete") {
         for id in &free {
             let tree = lock.releases().open_dir(id)?;
-            let names: Vec<String> = tree.names()?.into_iter().filter_map(|name| name.into_string().ok()).collect();
+            let names: Vec<String> = tree.names()?.filter_map(|name| name.into_string().ok()).collect();
             delete::delete(&tree, &names, &|| false);
         }
     }

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::ensure;
-use dir::{Dir, Kind, Stat};
+use dir::{Dir, Kind, Names, Stat};
 
 /// How many directories a walk holds open at most; those above are opened again through `..` on the way back. Few,
 /// as files that wait to be hashed are open too, and 64 descriptors must be enough.
@@ -17,7 +17,7 @@ const HELD: usize = 12;
 struct Step {
     dir: Option<Dir>,
     identity: (u64, u64),
-    names: std::vec::IntoIter<OsString>,
+    names: Names,
     path_length: usize,
 }
 
@@ -84,7 +84,7 @@ impl Walk {
     fn descend(&mut self, dir: Dir) -> anyhow::Result<()> {
         let step = Step {
             identity: dir.own_stat()?.identity(),
-            names: dir.names()?.into_iter(),
+            names: dir.names()?,
             dir: Some(dir),
             path_length: self.path.len(),
         };

@@ -66,7 +66,7 @@ mod tests {
         kept.create_file("precious", b"x", 0o644).unwrap();
         tree_dir.symlink("../kept", "link").unwrap();
         tree(&top, OsStr::new("tree")).unwrap();
-        assert_eq!(top.names().unwrap(), ["kept"]);
-        assert_eq!(kept.names().unwrap(), ["precious"]);
+        assert!(top.names().unwrap().eq(["kept"]));
+        assert!(kept.names().unwrap().eq(["precious"]));
     }
 }

@@ -152,7 +152,7 @@ pub(crate) fn link_again(
 ) -> Result<u64> {
     let (aside, _) = staging.dir.ensure_dir(LINKS, 0o700)?;
     // What a kill left.
-    aside.names()?.iter().try_for_each(|name| aside.remove_file(name))?;
+    aside.names()?.try_for_each(|name| aside.remove_file(name))?;
     let mut linked = 0;
     let mut last: Option<(PathBuf, Dir, Option<Dir>)> = None;
     entries.for_each(|path, what| {

@@ -20,7 +20,7 @@ pub struct Debris {
 /// Finds what the next collection removes, except the papers of the `missing`. Only true while the lock is held: a
 /// publisher has papers without a release for a moment. Writes nothing.
 pub fn find(root: &Root, missing: &BTreeSet<ReleaseId>) -> anyhow::Result<Vec<Debris>> {
-    let visible: BTreeSet<OsString> = root.releases().names()?.into_iter().collect();
+    let visible: BTreeSet<OsString> = root.releases().names()?.collect();
     let has_no_release = |id: Option<ReleaseId>| {
         id.is_some_and(|id| !visible.contains(OsStr::new(id.as_str())) && !missing.contains(&id))
     };
@@ -31,10 +31,10 @@ pub fn find(root: &Root, missing: &BTreeSet<ReleaseId>) -> anyhow::Result<Vec<De
         ("tree", |name| ReleaseId::of_entry(name)),
     ] {
         let Some(dir) = root.part_if_there(part)? else { continue };
-        let left = dir.names()?.into_iter().filter(|name| is_temporary(name) || has_no_release(of_file(name)));
+        let left = dir.names()?.filter(|name| is_temporary(name) || has_no_release(of_file(name)));
         debris.extend(left.map(|name| Debris { part, name }));
     }
-    let left = root.state().names()?.into_iter().filter(|name| is_temporary(name));
+    let left = root.state().names()?.filter(|name| is_temporary(name));
     debris.extend(left.map(|name| Debris { part: "", name }));
     Ok(debris)
 }
@@ -43,7 +43,7 @@ pub fn find(root: &Root, missing: &BTreeSet<ReleaseId>) -> anyhow::Result<Vec<De
 /// and a build that was killed while it was published has left its staging directory or was moved to the trash.
 /// Somebody moved them away, maybe for a while. Writes nothing.
 pub fn missing(root: &Root, now: SystemTime) -> anyhow::Result<BTreeSet<ReleaseId>> {
-    let visible: BTreeSet<OsString> = root.releases().names()?.into_iter().collect();
+    let visible: BTreeSet<OsString> = root.releases().names()?.collect();
     let mut ours: BTreeSet<ReleaseId> = staging::list(root)?.into_iter().map(|build| build.id).collect();
     ours.extend(trash::list(root)?.iter().filter_map(|name| staging::id_of_name(name)));
     let pinned = pins::read_all(root)?.into_iter().filter(|(_, pin)| pin.keeps(now)).map(|(id, _)| id);

@@ -182,9 +182,9 @@ fn refuse_leaving(root: &Root, target: &Target) -> anyhow::Result<()> {
 
 /// Removes links that a killed holder of the lock made and did not rename.
 pub(crate) fn remove_temporaries(lock: &Lock<'_>) -> anyhow::Result<()> {
-    for entry in lock.dir().names()?.iter().filter(|entry| is_temporary(entry)) {
-        if lock.dir().stat_if_there(entry)?.is_some_and(|stat| stat.kind() == Kind::Symlink) {
-            lock.dir().remove_file(entry)?;
+    for entry in lock.dir().names()?.filter(|entry| is_temporary(entry)) {
+        if lock.dir().stat_if_there(&entry)?.is_some_and(|stat| stat.kind() == Kind::Symlink) {
+            lock.dir().remove_file(&entry)?;
         }
     }
     Ok(())

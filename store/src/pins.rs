@@ -56,7 +56,7 @@ impl PinState {
 /// Reads every pin. Writes nothing.
 pub fn read_all(root: &Root) -> anyhow::Result<BTreeMap<ReleaseId, PinState>> {
     let Some(pins) = root.part_if_there("pins")? else { return Ok(BTreeMap::new()) };
-    let ids = pins.names()?.into_iter().filter_map(|name| id_of_file(&name));
+    let ids = pins.names()?.filter_map(|name| id_of_file(&name));
     Ok(ids.filter_map(|id| read_in(&pins, &id).map(|state| (id, state))).collect())
 }
 

@@ -137,8 +137,7 @@ pub fn nothing_to_resume(id: &ReleaseId, root: &Path) -> Failure {
 /// Every build, live or not, in the order of names. Writes nothing.
 pub fn list(root: &Root) -> anyhow::Result<Vec<StagingState>> {
     let Some(parent) = root.part_if_there("staging")? else { return Ok(Vec::new()) };
-    let names = parent.names()?;
-    Ok(names.iter().filter_map(|name| look(&parent, name)).collect())
+    Ok(parent.names()?.filter_map(|name| look(&parent, &name)).collect())
 }
 
 fn look(parent: &Dir, name: &OsStr) -> Option<StagingState> {

@@ -58,12 +58,7 @@ pub fn move_staging(lock: &Lock<'_>, name: &str) -> anyhow::Result<String> {
 /// What waits to be deleted, by name in `trash/`; entries that we did not make are left out. Writes nothing.
 pub fn list(root: &Root) -> anyhow::Result<Vec<String>> {
     let Some(trash) = root.part_if_there("trash")? else { return Ok(Vec::new()) };
-    let names = trash.names()?;
-    Ok(names
-        .into_iter()
-        .filter(|name| crate::staging::is_ours(name))
-        .filter_map(|name| name.into_string().ok())
-        .collect())
+    Ok(trash.names()?.filter(|name| crate::staging::is_ours(name)).filter_map(|name| name.into_string().ok()).collect())
 }
 
 /// Opens `trash/`, to delete what [`list`] names.

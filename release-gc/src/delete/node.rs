@@ -114,11 +114,7 @@ impl Node {
         let path = format!("/proc/self/fd/{}/{}", self.fd.as_raw_fd(), link.to_string_lossy());
         let Ok(target) = Dir::open(path.as_ref()) else { return };
         let names = target.names().unwrap_or_default();
-        super::delete(
-            &target,
-            &names.into_iter().filter_map(|name| name.into_string().ok()).collect::<Vec<_>>(),
-            &|| false,
-        );
+        super::delete(&target, &names.filter_map(|name| name.into_string().ok()).collect::<Vec<_>>(), &|| false);
     }
 
     /// Notes `count` more steps before it can be removed.

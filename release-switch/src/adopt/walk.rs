@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use anyhow::{Context, bail};
-use dir::{Dir, Kind};
+use dir::{Dir, Kind, Names};
 use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 use store::listing::{Entry, Sum, What, Writer};
@@ -17,7 +17,7 @@ const OPEN: usize = 64;
 /// One directory on the way down.
 struct Level {
     dir: Option<Dir>,
-    names: std::vec::IntoIter<OsString>,
+    names: Names,
 }
 
 /// Writes the listing of `tree` to `out`. Entries that are neither file, directory nor link go to `others`; `step` is
@@ -30,7 +30,7 @@ pub(crate) fn list(
 ) -> anyhow::Result<Sum> {
     let mut writer = Writer::new(out);
     let mut path: Vec<OsString> = Vec::new();
-    let mut levels = vec![Level { dir: None, names: tree.names()?.into_iter() }];
+    let mut levels = vec![Level { dir: None, names: tree.names()? }];
     let mut buffer = vec![0; 256 << 10];
     while let Some(level) = levels.last_mut() {
         let Some(name) = level.names.next() else {
@@ -59,7 +59,7 @@ pub(crate) fn list(
         writer.entry(&Entry { path: bytes, what })?;
         if stat.kind() == Kind::Directory {
             let below = dir.open_dir(&name)?;
-            let names = below.names()?.into_iter();
+            let names = below.names()?;
             path.push(name);
             levels.push(Level { dir: Some(below), names });
             if let Some(far) = levels.len().checked_sub(OPEN + 1).filter(|far| *far > 0) {
