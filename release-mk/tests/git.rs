@@ -311,7 +311,8 @@ fn a_mirror_that_a_kill_left_half_made_or_locked_is_used_again() {
         branch(&format!("b{at}")).expect(0);
     }
     git(&site, &["commit", "--quiet", "--allow-empty", "--message=two"]);
-    let locks = ["refs/heads/main.lock", "packed-refs.lock", "config.lock"].map(|name| mirror.join(name));
+    let locks = ["refs/heads/main.lock", "packed-refs.lock", "config.lock", "objects/maintenance.lock"]
+        .map(|name| mirror.join(name));
     let lock = |age| {
         for path in &locks {
             let file = std::fs::File::create(path).unwrap();
@@ -322,6 +323,7 @@ fn a_mirror_that_a_kill_left_half_made_or_locked_is_used_again() {
     assert_eq!(branch("c").expect(1).code(), "mk.git", "somebody may be at work");
     lock(3600);
     branch("c").expect(0);
+    assert!(locks.iter().all(|path| !path.exists()), "{locks:?}");
 }
 
 #[test]

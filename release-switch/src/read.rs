@@ -96,8 +96,17 @@ fn missing(root: &Root, id: &ReleaseId) -> anyhow::Result<Failure> {
     })
 }
 
-/// The files in `shared/` that are not what they were when the release was built.
-pub(crate) fn changed_configuration(root: &Root, manifest: &Manifest) -> Vec<String> {
+/// Warns of each file in `shared/` that is not what it was when the release was built.
+pub(crate) fn warn_of_configuration(pipe: &mut Pipe, root: &Root, id: &ReleaseId) {
+    // What another tool made has no manifest that says what it was built with.
+    if let Ok(Some(manifest)) = whole(root, id) {
+        for changed in changed_configuration(root, &manifest) {
+            pipe.warn("switch.configuration", changed);
+        }
+    }
+}
+
+fn changed_configuration(root: &Root, manifest: &Manifest) -> Vec<String> {
     let digests = manifest.shared.iter().filter_map(|shared| Some((&shared.path, shared.digest.as_ref()?)));
     digests
         .filter_map(|(path, then)| match digest(root, path) {

@@ -41,6 +41,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
             pipe.changed();
         }
         foretell(pipe, &link, &plan);
+        warn(pipe, &root, &plan, asked);
         return fill(pipe, &root, &plan, asked);
     }
     pipe.take_deploy_lock()?;
@@ -72,7 +73,8 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
         }
         plan
     };
-    report(pipe, &root, &link, &plan, asked);
+    report(pipe, &link, &plan);
+    warn(pipe, &root, &plan, asked);
     Ok(())
 }
 
@@ -195,13 +197,10 @@ fn foretell(pipe: &mut Pipe, link: &Name, plan: &Plan) {
     if let Some(condemned) = &plan.condemned {
         pipe.say(format!("would mark {condemned} as bad"));
     }
-    if plan.to_bad {
-        pipe.warn("switch.bad", format!("{to} is marked bad in the history"));
-    }
 }
 
-/// What people read, and what they should know of an older release.
-fn report(pipe: &mut Pipe, root: &Root, link: &Name, plan: &Plan, asked: &Switch) {
+/// What people read.
+fn report(pipe: &mut Pipe, link: &Name, plan: &Plan) {
     let to = &plan.to.release;
     match (&plan.from, plan.changed) {
         (_, false) => pipe.say(format!("{link} names {to} already")),
@@ -211,14 +210,15 @@ fn report(pipe: &mut Pipe, root: &Root, link: &Name, plan: &Plan, asked: &Switch
     if let Some(condemned) = &plan.condemned {
         pipe.say(format!("{condemned} is marked bad"));
     }
+}
+
+/// What people should know of an older release.
+fn warn(pipe: &mut Pipe, root: &Root, plan: &Plan, asked: &Switch) {
+    let to = &plan.to.release;
     if plan.to_bad {
         pipe.warn("switch.bad", format!("{to} is marked bad in the history"));
     }
-    if !matches!(asked.target, Target::Record)
-        && let Ok(Some(manifest)) = read::whole(root, to)
-    {
-        for changed in read::changed_configuration(root, &manifest) {
-            pipe.warn("switch.configuration", changed);
-        }
+    if !matches!(asked.target, Target::Record) {
+        read::warn_of_configuration(pipe, root, to);
     }
 }

@@ -128,6 +128,7 @@ fn restore(pipe: &mut Pipe, lock: &Lock<'_>, author: &Author, name: &Name, back:
             }
             replaced?;
             pipe.say(format!("{name} is back: {from} -> {}", to.release));
+            read::warn_of_configuration(pipe, lock, &to.release);
         }
         Back::Restored { to } => pipe.explain(format!("{name} names {to} again already")),
         Back::Stays { at } => {
@@ -208,6 +209,7 @@ fn list(pipe: &mut Pipe, root: &Root, task: &Task) {
             pipe.say(format!("would switch {name} back from {from} to {}", to.release));
             pipe.plan("switch back", path, Some(format!("from {from} to {}", to.release)));
             pipe.changed();
+            read::warn_of_configuration(pipe, root, &to.release);
         }
     }
     if let Some(manifest) = &task.condemned {

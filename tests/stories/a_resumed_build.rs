@@ -74,3 +74,17 @@ fn wherever_a_build_is_killed_it_is_resumed_or_made_anew() {
     skip::measured(&format!("{killed} of {tried} builds were killed, {resumed} resumed"));
     assert!(killed > 9 && resumed > 9, "{killed} were killed, {resumed} resumed");
 }
+
+#[test]
+fn a_build_from_a_stream_that_was_read_already_is_resumed_at_a_terminal() {
+    let shop = Shop::new();
+    shop.source("v1");
+    shop.pipe("tar -C v1 -c . | release-mk --root $ROOT --from - --name one --step last=false").run().exits(1);
+    let at_terminal = |what: &str| {
+        shop.pipe(format!(r#"script -qec "release-mk --root $ROOT --from - {what}" /dev/null </dev/null"#)).run()
+    };
+    let run = at_terminal("--resume one --step last=true");
+    assert!(run.status == 0 && shop.root().join("releases/one").is_dir(), "{run}");
+    let run = at_terminal("--name two");
+    assert!(run.status == 2 && run.stdout.contains("stdin is a terminal"), "{run}");
+}

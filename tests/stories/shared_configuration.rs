@@ -29,16 +29,32 @@ fn a_rollback_onto_other_configuration_names_what_is_another() {
     assert_eq!(told(&back()), [""; 0], "nothing is another");
     forth();
     shop.pipe("echo 2 >root/shared/config/a && echo 2 >elsewhere/c && echo 2 >root/shared/log/l").run().exits(0);
-    let run = shop.pipe("release-switch --root $ROOT --rollback").run();
-    assert_eq!(run.record().id(), first, "{run}");
     let named = ["config/a", "c"].map(|path| format!("shared/{path} is not what {first} was built with"));
-    assert_eq!(told(&run), named, "{run}");
+    for options in ["--dry-run", ""] {
+        let run = shop.pipe(format!("release-switch --root $ROOT --rollback {options}")).run();
+        assert_eq!(run.record().id(), first, "{run}");
+        assert_eq!(told(&run), named, "{run}");
+    }
     forth();
     shop.pipe("echo 1 >root/shared/config/a && echo 1 >elsewhere/c && rm root/shared/b && mkfifo root/shared/b")
         .run()
         .exits(0);
     let run = back();
     assert!(matches!(&told(&run)[..], [one] if one.contains("shared/b")), "{run}");
+}
+
+#[test]
+fn an_undo_onto_other_configuration_names_what_is_another() {
+    let shop = Shop::new();
+    shop.source("v1");
+    shop.pipe("mkdir -p root/shared && echo 1 >root/shared/a").run().exits(0);
+    let deploy = "release-mk --root $ROOT --from v1 --share a | release-switch";
+    let first = shop.pipe(deploy).run().exits(0).record().id().to_owned();
+    shop.pipe("echo 2 >root/shared/a").run().exits(0);
+    let ask = "svc-health http://127.0.0.1:1/ --timeout 100ms";
+    let run = shop.pipe(format!("{deploy} | {ask} | release-switch --undo")).run();
+    assert_eq!(run.exits(3).record()["warnings"][0]["code"], "switch.configuration", "{run}");
+    run.says(&format!("shared/a is not what {first} was built with"));
 }
 
 #[test]

@@ -61,7 +61,13 @@ pub(crate) fn open(request: &Request) -> Result<Source> {
         return Git::new(given, reference, request.submodules).map(Source::Git);
     }
     if given.as_os_str() == "-" {
-        return stdin();
+        let file = File::from(std::io::stdin().as_fd().try_clone_to_owned().context("read stdin")?);
+        let source = Source::Archive { path: None, file, format: Format::Tar };
+        // A build that is resumed has mostly read its stream already.
+        if request.resume.is_none() {
+            source.refuse_terminal()?;
+        }
+        return Ok(source);
     }
     let missing = || {
         Failure::new(Exit::Failed, "mk.source", format!("cannot read the source {}", shown(given)))
@@ -88,19 +94,18 @@ pub(crate) fn open(request: &Request) -> Result<Source> {
     Ok(Source::File { path, name, file })
 }
 
-/// The stream on stdin: a tar archive, compressed or not.
-fn stdin() -> Result<Source> {
-    if std::io::stdin().is_terminal() {
-        bail!(
-            Failure::new(Exit::Usage, "usage", "--from - reads a tar stream, and stdin is a terminal")
-                .hint("ssh build 'tar c dist' | release-mk --from - …")
-        );
-    }
-    let file = File::from(std::io::stdin().as_fd().try_clone_to_owned().context("read stdin")?);
-    Ok(Source::Archive { path: None, file, format: Format::Tar })
-}
-
 impl Source {
+    /// Refuses to wait for a stream that nobody sends.
+    pub(crate) fn refuse_terminal(&self) -> Result<()> {
+        match self {
+            Self::Archive { path: None, file, .. } if file.is_terminal() => bail!(
+                Failure::new(Exit::Usage, "usage", "--from - reads a tar stream, and stdin is a terminal")
+                    .hint("ssh build 'tar c dist' | release-mk --from - …")
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Where it is, absolute; nowhere for a stream.
     fn path(&self) -> Option<&Path> {
         match self {

@@ -113,8 +113,9 @@ fn remove_stale_locks(mirrors: &Dir, name: &str, pipe: &Pipe) -> Result<()> {
             let Some(stat) = dir.stat_if_there(&entry)? else { continue };
             let is_stale = u64::try_from(stat.0.st_mtime).is_ok_and(|at| at.saturating_add(STALE) < now);
             match stat.kind() {
-                // Below are no locks that a fetch meets, but very many files.
-                Kind::Directory if entry != "objects" => open.extend(dir.open_dir_if_there(&entry)?),
+                // Loose objects are very many, and have no locks.
+                Kind::Directory if entry.len() == 2 && dir.path().ends_with("objects") => {}
+                Kind::Directory => open.extend(dir.open_dir_if_there(&entry)?),
                 Kind::File if is_stale && entry.as_bytes().ends_with(b".lock") => dir.remove_file(&entry)?,
                 _ => {}
             }
