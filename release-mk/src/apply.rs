@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use dir::Dir;
 use record::sections::MkSection;
 use record::{Exit, Failure, Pipe, Release, RootDir, clock, host};
 use store::listing::Half;
@@ -11,11 +12,11 @@ use store::staging::{self, Staging};
 use store::{Lock, Manifest, Pin, ReleaseId, Root, link, manifest, next_seq, pins, trash};
 
 use crate::build::{self, Build, Built, LISTING};
-use crate::plan::{Facts, Plan, Request};
+use crate::plan::{Facts, Plan, Request, Room};
 use crate::progress::size;
 use crate::shown::shown;
 use crate::source::Source;
-use crate::source::survey::Survey;
+use crate::source::survey::{Closeness, Survey};
 use crate::unchanged::Previous;
 use crate::{TOOL, artifact, environment, remove, share, source, space, watch};
 
@@ -47,18 +48,14 @@ fn open(path: &std::path::Path, pipe: &Pipe) -> Result<RootDir> {
 /// Reads what a plan needs: the source as the root's owner sees it, `shared/`, the environment files, the disk.
 pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site) -> Result<Facts> {
     let _acting = site.root.as_ref().map(RootDir::act_as_owner).transpose()?;
-    let mut tick = || watch::look(pipe);
     artifact::check(&request.artifact)?;
     if request.sha256.is_some() && matches!(source, Source::Directory { .. } | Source::Git(_)) {
         return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());
     }
     let links = request.link_unchanged && request.steps.is_empty() && is_live(pipe, site)?;
+    let room = space::of(&site.path)?;
     let survey = match source {
-        Source::Directory { dir, .. } if pipe.dry_run() || request.is_surveyed(links) => {
-            let root = site.root.as_ref().map(RootDir::dir);
-            Some(Survey::of(dir, &build::exclude(request)?, root, &mut tick)?)
-        }
-        Source::Directory { .. } => None,
+        Source::Directory { dir, .. } => survey(pipe, request, dir, site, room, links)?,
         Source::File { file, .. } => Some(source::file::survey(file)?),
         Source::Archive { .. } | Source::Git(_) => None,
     };
@@ -66,9 +63,33 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
         survey,
         shared: share::look(&request.share, &site.path)?,
         missing_variables: environment::missing(&request.require_env, &site.path)?,
-        room: Some(space::of(&site.path)?),
+        room: Some(room),
         links,
     })
+}
+
+/// Looks at a source directory as closely as its build needs it.
+fn survey(
+    pipe: &Pipe,
+    request: &Request,
+    source: &Dir,
+    site: &Site,
+    room: Room,
+    links: bool,
+) -> Result<Option<Survey>> {
+    let exclude = build::exclude(request)?;
+    let root = site.root.as_ref().map(RootDir::dir);
+    let look = |closeness| Survey::of(source, &exclude, closeness, root, &mut || watch::look(pipe));
+    // Where there is no root yet, a source that is refused must not leave one behind.
+    if pipe.dry_run() || root.is_none() {
+        return look(Closeness::Files).map(Some);
+    }
+    let is_plenty = space::used(source)?.saturating_add(request.min_free) <= room.bytes;
+    let Some(closeness) = request.closeness(links, is_plenty) else { return Ok(None) };
+    let survey = look(closeness)?;
+    // What is mounted beneath has not been compared with the room.
+    let is_enough = closeness == Closeness::Files || links || !survey.has_mounts;
+    if is_enough { Ok(Some(survey)) } else { look(Closeness::Files).map(Some) }
 }
 
 /// Whether there is a release with a listing where the link leads.

@@ -25,7 +25,7 @@ use crate::rehash::Rehash;
 use crate::source::Source;
 use crate::source::archive::refuse;
 use crate::source::fill::Fill;
-use crate::source::survey::Survey;
+use crate::source::survey::{Closeness, Survey};
 use crate::state::{State, filled_by};
 use crate::unchanged::{LINKS, Previous, link_again};
 use crate::{artifact, early, identity, share, stamp, steps, watch};
@@ -132,10 +132,9 @@ impl Build<'_> {
             artifact::clear(&self.staging.tree)?;
         }
         let meter = Meter::default();
-        let (sha256, listed) = early::syncing(&self.staging.dir, &meter, self.plan.bytes, |complete| {
+        let (sha256, listed) = early::syncing(&self.staging.dir, &meter, self.plan.files, |complete| {
             let filled = self.fill(pipe, source, entries, &meter);
-            let is_refused = filled.as_ref().map_or_else(is_of_the_source, |_| entries.is_empty());
-            if self.plan.files.is_none() && is_refused {
+            if filled.as_ref().map_or_else(is_of_the_source, |_| entries.is_empty()) {
                 self.survey_late(pipe, source)?;
             }
             let sha256 = filled?;
@@ -201,11 +200,12 @@ impl Build<'_> {
         fill.run(source, &mut tick)
     }
 
-    /// Says what a survey beforehand would have refused, where there was none and the copy has failed or found nothing.
+    /// Says what a closer survey beforehand would have refused, where the copy has failed or found nothing.
     fn survey_late(&self, pipe: &Pipe, source: &Source) -> Result<()> {
         let Source::Directory { dir, .. } = source else { return Ok(()) };
         let mut tick = || watch::look(pipe);
-        let survey = Survey::of(dir, &exclude(self.request)?, Some(self.root.rootdir().dir()), &mut tick)?;
+        let survey =
+            Survey::of(dir, &exclude(self.request)?, Closeness::Files, Some(self.root.rootdir().dir()), &mut tick)?;
         refuse_empty(self.request, &survey)
     }
 

@@ -27,13 +27,13 @@ const FILLING: u8 = 0;
 const COMPLETE: u8 = 1;
 const OVER: u8 = 2;
 
-/// Runs `work`, while the file system of `dir` is synced each time that `meter` has gone on far enough towards the `total`,
-/// where that is known, and when `work` says that the tree is complete. A write error that any of these syncs meets is told once only, so it ends
-/// the build as one of the last sync would.
+/// Runs `work`, while the file system of `dir` is synced each time that `meter` has gone on far enough towards all `files`,
+/// where their number is known, and when `work` says that the tree is complete. A write error that any of these syncs meets
+/// is told once only, so it ends the build as one of the last sync would.
 pub(crate) fn syncing<T>(
     dir: &Dir,
     meter: &Meter,
-    total: Option<u64>,
+    files: Option<u64>,
     work: impl FnOnce(&dyn Fn()) -> Result<T>,
 ) -> Result<T> {
     let stage = AtomicU8::new(FILLING);
@@ -42,7 +42,7 @@ pub(crate) fn syncing<T>(
             let mut synced = 0;
             loop {
                 let (now, written) = (stage.load(Ordering::Acquire), meter.written());
-                if now == FILLING && written - synced < enough(synced, total) {
+                if now == FILLING && written - synced < enough(synced, foreseen(meter, files)) {
                     thread::park_timeout(PAUSE);
                     continue;
                 }
@@ -66,6 +66,11 @@ pub(crate) fn syncing<T>(
         synced.context("make the tree durable")?;
         Ok(worked)
     })
+}
+
+/// How many bytes there will be, as far as the files tell that are there.
+fn foreseen(meter: &Meter, files: Option<u64>) -> Option<u64> {
+    meter.written().checked_mul(files?)?.checked_div(meter.files())
 }
 
 fn enough(synced: u64, total: Option<u64>) -> u64 {

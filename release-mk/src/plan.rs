@@ -10,7 +10,7 @@ use store::ReleaseId;
 use crate::content::Sha;
 use crate::progress::size;
 use crate::source::archive::Limits;
-use crate::source::survey::Survey;
+use crate::source::survey::{Closeness, Survey};
 
 /// What is asked for, checked as far as the command line alone can be.
 #[derive(Debug)]
@@ -60,11 +60,17 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Whether a directory is looked over before anything is written. Where most of it will be links to what is live (`links`)
-    /// there is nothing to be learnt of the room it will take, and a second look at each file would be a large part of the
-    /// work: what a survey would have refused is then met by the copy.
-    pub(crate) fn is_surveyed(&self, links: bool) -> bool {
-        !links || self.limits.bytes.is_some() || self.limits.files.is_some()
+    /// How closely a directory is looked at before anything is written. Each look at a file is a part of the work of copying
+    /// it, so files are looked at only where their sizes matter: for a limit, or where the room of the disk may not do
+    /// (`room_is_plenty`). Where most of it will be links to what is live (`links`), even names would be a large part. What
+    /// a closer look would have refused is then met by the copy.
+    pub(crate) fn closeness(&self, links: bool, room_is_plenty: bool) -> Option<Closeness> {
+        match self.limits {
+            _ if self.limits.bytes.is_some() => Some(Closeness::Files),
+            _ if links => self.limits.files.map(|_| Closeness::Names),
+            _ if room_is_plenty => Some(Closeness::Names),
+            _ => Some(Closeness::Files),
+        }
     }
 }
 
@@ -151,8 +157,6 @@ pub(crate) struct Plan {
     pub(crate) make_shared: Vec<PathBuf>,
     /// Files the source has, for the progress line.
     pub(crate) files: Option<u64>,
-    /// Bytes they will take on disk.
-    pub(crate) bytes: Option<u64>,
 }
 
 /// Checks everything that can be checked beforehand and says what will be done.
@@ -172,7 +176,10 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
     for path in &make_shared {
         plan.steps.push(("make", format!("shared/{}", path.display()), None));
     }
-    let amount = facts.survey.as_ref().map(|survey| format!("{} files, {}", survey.files, size(survey.bytes)));
+    let amount = facts.survey.as_ref().map(|survey| {
+        let bytes = survey.sizes.map_or_else(String::new, |sizes| format!(", {}", size(sizes.bytes)));
+        format!("{} files{bytes}", survey.files)
+    });
     plan.steps.push(("copy", request.from.display().to_string(), amount));
     for share in &request.share {
         plan.steps.push(("link", share.path.display().to_string(), Some("shared".into())));
@@ -267,8 +274,9 @@ pub(crate) fn refuse_empty(request: &Request, survey: &Survey) -> Result<()> {
 
 fn refuse_large(request: &Request, survey: &Survey) -> Result<()> {
     let entries = survey.files + survey.symlinks + survey.directories;
-    let problem = if let Some(most) = request.limits.bytes.filter(|most| survey.bytes > *most) {
-        format!("it has {} in its files, more than {}", size(survey.bytes), size(most))
+    let bytes = survey.sizes.map_or(0, |sizes| sizes.bytes);
+    let problem = if let Some(most) = request.limits.bytes.filter(|most| bytes > *most) {
+        format!("it has {} in its files, more than {}", size(bytes), size(most))
     } else if let Some(most) = request.limits.files.filter(|most| entries > *most) {
         format!("it has {entries} entries, more than {most}")
     } else {
@@ -284,8 +292,8 @@ fn refuse_large(request: &Request, survey: &Survey) -> Result<()> {
 /// build is resumed, not before either. Then what is to stay free must at least be so now.
 fn refuse_full(request: &Request, facts: &Facts, room: Room) -> Result<()> {
     let survey = facts.survey.as_ref().filter(|_| !facts.links && request.resume.is_none());
-    let (disk_bytes, inodes) =
-        survey.map_or((0, 0), |survey| (survey.disk_bytes, survey.files + survey.symlinks + survey.directories));
+    let disk_bytes = survey.and_then(|survey| survey.sizes).map_or(0, |sizes| sizes.disk_bytes);
+    let inodes = survey.map_or(0, |survey| survey.files + survey.symlinks + survey.directories);
     let needed = disk_bytes.saturating_add(request.min_free);
     let problem = if room.bytes < needed {
         let and =

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::sys::statvfs::statvfs;
+use dir::Dir;
+use nix::sys::statvfs::{fstatvfs, statvfs};
 
 use crate::plan::Room;
 
@@ -14,4 +15,10 @@ pub(crate) fn of(path: &Path) -> Result<Room> {
     // Some file systems have no table of inodes and answer with zero.
     let inodes = (stat.files() > 0).then(|| stat.files_available());
     Ok(Room { bytes: stat.blocks_available() * stat.fragment_size(), inodes })
+}
+
+/// Asks the file system that holds `dir` how many bytes of it are used: what lies in it cannot take more.
+pub(crate) fn used(dir: &Dir) -> Result<u64> {
+    let stat = fstatvfs(dir).with_context(|| format!("ask for the room at {}", dir.path().display()))?;
+    Ok(stat.blocks().saturating_sub(stat.blocks_free()) * stat.fragment_size())
 }

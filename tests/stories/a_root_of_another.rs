@@ -45,6 +45,27 @@ fn what_root_makes_in_somebodys_root_is_theirs() {
 }
 
 #[test]
+fn what_the_owner_may_not_read_is_told_before_and_while_it_is_copied() {
+    if !skip::is_root() {
+        skip!("acting as another user needs root");
+    }
+    let shop = Shop::new();
+    shop.source("v1");
+    std::fs::create_dir(shop.root()).expect("make the root");
+    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    shop.pipe("release-mk --root $ROOT --from v1 --name v1").run().exits(0);
+    let closed = "mkdir v1/d && install -m 600 /dev/null v1/d/key && install -m 600 /dev/null v1/token";
+    shop.pipe(closed).run().exits(0);
+    // A limit in bytes has every file looked at beforehand.
+    for options in ["--dry-run", "--max-bytes 1G", ""] {
+        let run = shop.pipe(format!("release-mk --root $ROOT --from v1 {options}")).run();
+        run.fails_with("mk.source").says("d/key in ").says("(and 1 more)");
+        assert_eq!(run.record()["error"]["detail"], "d/key may not be read; token may not be read", "{run}");
+    }
+    assert_eq!(shop.debris(), [] as [&str; 0]);
+}
+
+#[test]
 fn a_step_that_root_started_runs_as_the_owner_at_home() {
     if !skip::is_root() {
         skip!("acting as another user needs root");

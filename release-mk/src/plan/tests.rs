@@ -1,6 +1,7 @@
 //! Tables over the plan: what is refused, and with which code.
 
 use super::*;
+use crate::source::survey::Sizes;
 
 /// A request for nothing special.
 pub(crate) fn request() -> Request {
@@ -30,7 +31,8 @@ pub(crate) fn request() -> Request {
 }
 
 fn facts() -> Facts {
-    let survey = Survey { files: 3, bytes: 100, disk_bytes: 12_288, ..Survey::default() };
+    let sizes = Some(Sizes { bytes: 100, disk_bytes: 12_288 });
+    let survey = Survey { files: 3, sizes, ..Survey::default() };
     Facts { survey: Some(survey), room: Some(Room { bytes: 1 << 30, inodes: Some(1000) }), ..Facts::default() }
 }
 
@@ -124,5 +126,24 @@ fn neither_an_empty_source_nor_a_full_disk_is_begun_with() {
         let facts = Facts { room: Some(Room { bytes, inodes }), ..facts() };
         let planned = plan(&Request { min_free, ..request() }, &facts);
         assert_eq!(planned.is_ok(), fits, "{bytes} {inodes:?} {min_free}");
+    }
+}
+
+#[test]
+fn files_are_looked_at_beforehand_only_where_their_sizes_matter() {
+    let limited = |bytes, files| {
+        let limits = Limits { bytes, files, external_symlinks: false };
+        Request { limits, ..request() }
+    };
+    let [neither, bytes, files] = [limited(None, None), limited(Some(1), None), limited(None, Some(1))];
+    for (request, links, room_is_plenty, closeness) in [
+        (&neither, false, false, Some(Closeness::Files)),
+        (&neither, false, true, Some(Closeness::Names)),
+        (&neither, true, false, None),
+        (&bytes, true, true, Some(Closeness::Files)),
+        (&files, true, false, Some(Closeness::Names)),
+        (&files, false, false, Some(Closeness::Files)),
+    ] {
+        assert_eq!(request.closeness(links, room_is_plenty), closeness, "{:?} {links}", request.limits);
     }
 }

@@ -17,13 +17,13 @@ use crate::entries::{self, Entries};
 use crate::metadata;
 use crate::progress::Meter;
 use crate::shown::shown;
-use crate::source::survey::Survey;
+use crate::source::survey::{Sizes, Survey};
 
 /// What the file holds, as a survey of a directory would say it.
 pub(crate) fn survey(file: &File) -> Result<Survey> {
     let stat = file.metadata().context("look at the source")?;
     let disk_bytes = stat.len().next_multiple_of(4096).min((stat.blocks() * 512).max(4096));
-    Ok(Survey { files: 1, bytes: stat.len(), disk_bytes, ..Survey::default() })
+    Ok(Survey { files: 1, sizes: Some(Sizes { bytes: stat.len(), disk_bytes }), ..Survey::default() })
 }
 
 /// Copies the file under `name` into the tree, with its metadata, and says its digest. Not yet durable when it returns.

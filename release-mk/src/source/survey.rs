@@ -28,21 +28,41 @@ pub(crate) struct Survey {
     pub(crate) directories: u64,
     /// Symlinks.
     pub(crate) symlinks: u64,
-    /// Bytes in regular files.
-    pub(crate) bytes: u64,
-    /// Bytes the copy will take on disk, holes left out, each file rounded up to whole blocks.
-    pub(crate) disk_bytes: u64,
+    /// How much they hold, where that was asked for.
+    pub(crate) sizes: Option<Sizes>,
     /// What cannot be copied, and why.
     pub(crate) refused: Vec<(PathBuf, &'static str)>,
     /// How much of that there is, named or not.
     pub(crate) refused_count: u64,
+    /// Whether a part of it lies in another file system than its top.
+    pub(crate) has_mounts: bool,
+}
+
+/// How much a source holds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Bytes in regular files.
+    pub(crate) bytes: u64,
+    /// Bytes the copy will take on disk, holes left out, each file rounded up to whole blocks.
+    pub(crate) disk_bytes: u64,
+}
+
+/// How closely a source is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closeness {
+    /// The names in its directories, and what kind each is: a small part of the work of a copy.
+    Names,
+    /// Each file too: its size, and whether it may be read.
+    Files,
 }
 
 /// One look at a source by several threads.
 struct Look<'a> {
     source: &'a Dir,
     exclude: &'a Exclude,
+    closeness: Closeness,
     root: (u64, u64),
+    device: u64,
     found: Mutex<Survey>,
 }
 
@@ -52,15 +72,16 @@ impl Survey {
     pub(crate) fn of(
         source: &Dir,
         exclude: &Exclude,
+        closeness: Closeness,
         root: Option<&Dir>,
         tick: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let mut survey = Self::default();
-        let root = identity(root)?;
-        if source.own_stat()?.identity() == root {
+        let (root, top) = (identity(root)?, source.own_stat()?.identity());
+        if top == root {
             survey.refuse(Path::new("."), "is the root itself");
         }
-        let look = Look { source, exclude, root, found: Mutex::new(survey) };
+        let look = Look { source, exclude, closeness, root, device: top.0, found: Mutex::new(survey) };
         let work =
             |worker: &Worker<'_, PathBuf>, buffer: &mut Buffer, path: PathBuf| look.directory(worker, buffer, &path);
         pool::run(vec![PathBuf::new()], Buffer::default, work, tick)?;
@@ -75,9 +96,10 @@ impl Survey {
         match stat.kind() {
             Kind::File => {
                 self.files += 1;
-                self.bytes += stat.size();
+                let sizes = self.sizes.get_or_insert_default();
+                sizes.bytes += stat.size();
                 let blocks = u64::try_from(stat.0.st_blocks).unwrap_or(0) * 512;
-                self.disk_bytes += if blocks < stat.size() { blocks } else { stat.size().next_multiple_of(4096) };
+                sizes.disk_bytes += if blocks < stat.size() { blocks } else { stat.size().next_multiple_of(4096) };
                 // Only what others may not read can be closed to us.
                 if stat.mode() & 0o004 == 0 && faccessat(dir, name, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err() {
                     self.refuse(path, "may not be read");
@@ -105,8 +127,12 @@ impl Survey {
         self.files += other.files;
         self.directories += other.directories;
         self.symlinks += other.symlinks;
-        self.bytes += other.bytes;
-        self.disk_bytes += other.disk_bytes;
+        if let Some(sizes) = other.sizes {
+            let all = self.sizes.get_or_insert_default();
+            all.bytes += sizes.bytes;
+            all.disk_bytes += sizes.disk_bytes;
+        }
+        self.has_mounts |= other.has_mounts;
         other.refused.into_iter().for_each(|refused| keep_first(&mut self.refused, refused));
         self.refused_count += other.refused_count;
     }
@@ -154,10 +180,14 @@ impl Look<'_> {
         let dir = self.source.open_beneath(path)?;
         if !path.as_os_str().is_empty() {
             here.directories += 1;
-            here.disk_bytes += 4096;
-            if dir.own_stat()?.identity() == self.root {
+            if self.closeness == Closeness::Files {
+                here.sizes.get_or_insert_default().disk_bytes += 4096;
+            }
+            let identity = dir.own_stat()?.identity();
+            if identity == self.root {
                 here.refuse(path, "is the root itself");
             }
+            here.has_mounts |= identity.0 != self.device;
         }
         let mut children = Children::of(&dir, buffer);
         let mut below = path.to_path_buf();
@@ -169,9 +199,11 @@ impl Look<'_> {
                 break;
             }
             below.push(child.name());
-            match child.kind {
+            match (child.kind, self.closeness) {
                 _ if self.exclude.matches(&below) => {}
-                Kind::Directory => worker.push(below.clone()),
+                (Kind::Directory, _) => worker.push(below.clone()),
+                (Kind::File, Closeness::Names) => here.files += 1,
+                (Kind::Symlink, Closeness::Names) => here.symlinks += 1,
                 _ => here.count(&dir, child.name(), &below),
             }
             below.pop();
@@ -190,4 +222,31 @@ pub(crate) fn keep_first<T: Ord>(named: &mut Vec<T>, one: T) {
     let at = named.partition_point(|other| *other < one);
     named.insert(at, one);
     named.truncate(NAMED);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(source: &Dir, closeness: Closeness) -> Result<Survey> {
+        Survey::of(source, &Exclude::new(&[], Vec::new())?, closeness, None, &mut || Ok(()))
+    }
+
+    #[test]
+    fn names_alone_tell_all_but_sizes() {
+        let temporary = tempfile::tempdir().unwrap();
+        let top = Dir::open(temporary.path()).unwrap();
+        let below = top.create_dir("d", 0o755).unwrap();
+        below.create_file("f", b"four", 0o644).unwrap();
+        top.create_file("g", b"", 0o644).unwrap();
+        top.symlink("d/f", "l").unwrap();
+        let closely = of(&top, Closeness::Files).unwrap();
+        assert_eq!(closely.sizes.map(|sizes| sizes.bytes), Some(4));
+        assert_eq!((closely.files, closely.directories, closely.symlinks), (2, 1, 1));
+        assert_eq!(of(&top, Closeness::Names).unwrap(), Survey { sizes: None, ..closely });
+        nix::unistd::mkfifo(&temporary.path().join("d/queue"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for closeness in [Closeness::Names, Closeness::Files] {
+            assert_eq!(of(&top, closeness).unwrap_err().to_string().split(" in ").next(), Some("d/queue"));
+        }
+    }
 }
