@@ -22,8 +22,10 @@ use crate::content::Sha;
 
 /// Entries held in memory: some 20 MiB with paths of usual length, and 5 more while they are sorted.
 const IN_MEMORY: usize = 100_000;
-/// Entries of a page that is full.
+/// Room of a page, in entries and in bytes of their paths. It is full at three quarters of either, because what comes in one
+/// batch is put into one page, which does not grow then: growing is most of what the allocator would have to do.
 const PAGE: usize = 512;
+const PATHS: usize = 40 << 10;
 
 /// Collects entries from all threads.
 pub(crate) struct Entries {
@@ -56,10 +58,15 @@ impl Page {
     fn put(&mut self, path: &[u8], what: What) {
         if self.held.is_empty() {
             self.held.reserve(PAGE);
+            self.paths.reserve(PATHS);
         }
         let start = self.paths.len();
         self.paths.extend_from_slice(path);
         self.held.push((start..self.paths.len(), what));
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.len() >= PAGE / 4 * 3 || self.paths.len() >= PATHS / 4 * 3
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &What)> {
@@ -98,7 +105,7 @@ impl Entries {
             inner.loose.put(&path, what);
             inner.held += 1;
         }
-        if inner.loose.held.len() >= PAGE {
+        if inner.loose.is_full() {
             let full = std::mem::take(&mut inner.loose);
             inner.pages.push(full);
         }
@@ -107,7 +114,7 @@ impl Entries {
 
     /// Takes a thread's page once it is full, as [`add`](Self::add) does.
     pub(crate) fn turn(&self, page: &mut Page) -> Result<()> {
-        if page.held.len() >= PAGE { self.close(std::mem::take(page)) } else { Ok(()) }
+        if page.is_full() { self.close(std::mem::take(page)) } else { Ok(()) }
     }
 
     /// Takes a thread's last page.
