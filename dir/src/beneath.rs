@@ -1,8 +1,7 @@
 //! Opening a directory several levels down without following a symlink on the way.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{OpenHow, ResolveFlag, openat2};
@@ -17,12 +16,25 @@ impl Dir {
     /// Opens the directory `below`, relative to this one. No component may be a symlink or `..`; an
     /// empty path opens this directory again. Any depth: paths beyond the kernel's limit are walked in pieces.
     pub fn open_beneath(&self, below: &Path) -> Result<Self> {
+        let mut names = below.components().map(|component| match component {
+            Component::Normal(name) => Ok(name),
+            _ => Err(Error::new("open beneath a directory", self.path().join(below), Errno::EXDEV)),
+        });
+        match below.as_os_str().len() {
+            0 => self.open_piece(OsStr::new(".")),
+            1..=PIECE => {
+                names.try_for_each(|name| name.map(drop))?;
+                self.open_piece(below.as_os_str())
+            }
+            _ => self.open_far(names),
+        }
+    }
+
+    fn open_far<'a>(&self, names: impl Iterator<Item = Result<&'a OsStr>>) -> Result<Self> {
         let mut held: Option<Self> = None;
-        let mut piece = OsString::with_capacity(below.as_os_str().len().min(PIECE));
-        for component in below.components() {
-            let Component::Normal(name) = component else {
-                return Err(Error::new("open beneath a directory", self.path().join(below), Errno::EXDEV));
-            };
+        let mut piece = OsString::with_capacity(PIECE);
+        for name in names {
+            let name = name?;
             if piece.len() + name.len() >= PIECE {
                 held = Some(held.as_ref().unwrap_or(self).open_piece(&piece)?);
                 piece.clear();
@@ -32,37 +44,36 @@ impl Dir {
             }
             piece.push(name);
         }
-        if piece.is_empty() && held.is_none() {
-            piece.push(".");
-        }
         match held {
             Some(held) if piece.is_empty() => Ok(held),
             held => held.as_ref().unwrap_or(self).open_piece(&piece),
         }
     }
 
-    fn open_piece(&self, piece: &OsString) -> Result<Self> {
+    fn open_piece(&self, piece: &OsStr) -> Result<Self> {
         let how =
             OpenHow::new().flags(DIRECTORY).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(self, piece.as_os_str(), how) {
-            Ok(fd) => Ok(Self::held(fd, if piece == "." { self.path().into() } else { self.path().join(piece) })),
+        match openat2(self, piece, how) {
+            Ok(fd) => Ok(Self::held(fd, if piece == "." { self.path().into() } else { self.path_of(piece) })),
             // Kernels before 5.6 and some container filters do not have the call.
             Err(Errno::ENOSYS | Errno::EPERM) => self.open_each(piece),
             Err(errno) => Err(self.error("open directory", piece, errno)),
         }
     }
 
-    fn open_each(&self, piece: &OsString) -> Result<Self> {
+    fn open_each(&self, piece: &OsStr) -> Result<Self> {
         let mut held: Option<Self> = None;
-        for name in piece.as_bytes().split(|b| *b == b'/') {
-            held = Some(held.as_ref().unwrap_or(self).open_dir(std::ffi::OsStr::from_bytes(name))?);
+        for name in Path::new(piece) {
+            held = Some(held.as_ref().unwrap_or(self).open_dir(name)?);
         }
-        held.ok_or_else(|| Error::new("open directory", PathBuf::from(piece), Errno::ENOENT))
+        held.ok_or_else(|| self.error("open directory", piece, Errno::ENOENT))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]

@@ -32,6 +32,14 @@ enum Sync {
 pub(crate) const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 
 impl Dir {
+    /// The path of an entry, in one allocation.
+    pub(crate) fn path_of(&self, name: &OsStr) -> PathBuf {
+        let mut path = PathBuf::with_capacity(self.path.as_os_str().len() + 1 + name.len());
+        path.push(&self.path);
+        path.push(name);
+        path
+    }
+
     pub(crate) fn held(fd: OwnedFd, path: PathBuf) -> Self {
         Self { fd, path }
     }
@@ -47,7 +55,7 @@ impl Dir {
         let name = name.as_ref();
         let fd = openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())
             .map_err(|e| self.error("open directory", name, e))?;
-        Ok(Self { fd, path: self.path.join(name) })
+        Ok(Self { fd, path: self.path_of(name) })
     }
 
     /// The same, `None` where there is nothing.

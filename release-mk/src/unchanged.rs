@@ -16,7 +16,7 @@ use dir::{Dir, Kind};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
-use store::listing::{Entry, Half, What};
+use store::listing::{Half, What};
 use store::staging::Staging;
 
 use crate::content::Sha;
@@ -43,7 +43,8 @@ impl Previous {
         let keys = Keys::default();
         let read = |mut half: Half| -> Result<HashMap<Key, Sha>> {
             let mut known = HashMap::with_capacity(count.min(MOST) / 2);
-            while let Some(Entry { path, what }) = half.entry()? {
+            let mut path = Vec::new();
+            while let Some(what) = half.entry_at(&mut path)? {
                 if let What::File { sha256, .. } = what {
                     if known.len() == MOST / 2 {
                         break;

@@ -69,11 +69,18 @@ impl<R: BufRead> Reader<R> {
 
     /// The next entry; `None` at the end.
     pub fn entry(&mut self) -> anyhow::Result<Option<Entry>> {
+        let mut path = Vec::new();
+        Ok(self.entry_at(&mut path)?.map(|what| Entry { path, what }))
+    }
+
+    /// What the next entry is; its path takes the place of what is in `path`, whose room is used again. `None` at the end.
+    pub fn entry_at(&mut self, path: &mut Vec<u8>) -> anyhow::Result<Option<What>> {
         if !self.next_line()? {
             return Ok(None);
         }
         let number = self.number;
-        self.parse().map(Some).with_context(|| format!("read line {number} of the listing"))
+        path.clear();
+        self.parse(path).map(Some).with_context(|| format!("read line {number} of the listing"))
     }
 
     /// The digest of what was read so far, to compare with the release's.
@@ -92,15 +99,19 @@ impl<R: BufRead> Reader<R> {
         Ok(!self.line.is_empty())
     }
 
-    fn parse(&mut self) -> anyhow::Result<Entry> {
+    fn parse(&mut self, to: &mut Vec<u8>) -> anyhow::Result<What> {
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         if let Some(rest) = line.strip_prefix(b"#d ") {
             let (mode, path) = cut(rest, b" ").context("no mode")?;
-            return Ok(Entry { path: unescape(path)?, what: What::Directory { mode: octal(mode)? } });
+            unescape(path, to)?;
+            return Ok(What::Directory { mode: octal(mode)? });
         }
         if let Some(rest) = line.strip_prefix(b"#l ") {
             let (path, target) = cut(rest, b" -> ").context("no target")?;
-            return Ok(Entry { path: unescape(path)?, what: What::Symlink { target: unescape(target)? } });
+            unescape(path, to)?;
+            let mut text = Vec::new();
+            unescape(target, &mut text)?;
+            return Ok(What::Symlink { target: text });
         }
         let rest = line.strip_prefix(b"#f ").context("neither directory nor file nor link")?;
         let (mode, size) = cut(rest, b" ").context("no mode")?;
@@ -111,8 +122,11 @@ impl<R: BufRead> Reader<R> {
         let (sum, path) = escaped.unwrap_or(line).split_at_checked(DIGITS).context("no checksum")?;
         let path = path.strip_prefix(b"  ").context("no checksum")?;
         let path = path.strip_prefix(b"./").unwrap_or(path);
-        let path = if escaped.is_some() { unescape(path)? } else { path.to_vec() };
-        Ok(Entry { path, what: What::File { mode, size, sha256: unhex(sum)? } })
+        match escaped {
+            Some(_) => unescape(path, to)?,
+            None => to.extend_from_slice(path),
+        }
+        Ok(What::File { mode, size, sha256: unhex(sum)? })
     }
 }
 
@@ -137,8 +151,8 @@ fn cut<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((&text[..index], &text[index + at.len()..]))
 }
 
-fn unescape(text: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut plain = Vec::with_capacity(text.len());
+fn unescape(text: &[u8], plain: &mut Vec<u8>) -> anyhow::Result<()> {
+    plain.reserve(text.len());
     let mut bytes = text.iter();
     while let Some(&byte) = bytes.next() {
         plain.push(match byte {
@@ -152,5 +166,5 @@ fn unescape(text: &[u8]) -> anyhow::Result<Vec<u8>> {
             byte => byte,
         });
     }
-    Ok(plain)
+    Ok(())
 }
