@@ -69,6 +69,12 @@ impl Page {
         self.held.len() >= PAGE / 4 * 3 || self.paths.len() >= PATHS / 4 * 3
     }
 
+    /// Brings the entries into the order of the listing.
+    fn sort(&mut self) {
+        let Self { paths, held } = self;
+        held.sort_unstable_by(|(one, _), (other, _)| order(&paths[one.clone()], &paths[other.clone()]));
+    }
+
     fn iter(&self) -> impl Iterator<Item = (&[u8], &What)> {
         self.held.iter().map(|(path, what)| (&self.paths[path.clone()], what))
     }
@@ -82,12 +88,13 @@ impl Inner {
         held.extend(self.pages.iter().chain([&self.loose]).flat_map(Page::iter));
         let half = held.len() / 2;
         let (one, other) = held.split_at_mut(half);
+        // A stable sort, because it only merges what is in order already: the pages here, and then the two halves.
+        let sort = |held: &mut [(&[u8], &What)]| held.sort_by(|one, other| order(one.0, other.0));
         std::thread::scope(|scope| {
-            scope.spawn(|| one.sort_unstable_by(|one, other| order(one.0, other.0)));
-            other.sort_unstable_by(|one, other| order(one.0, other.0));
+            scope.spawn(|| sort(one));
+            sort(other);
         });
-        // Two sorted halves are only merged by this one.
-        held.sort_by(|one, other| order(one.0, other.0));
+        sort(&mut held);
         held
     }
 }
@@ -106,7 +113,8 @@ impl Entries {
             inner.held += 1;
         }
         if inner.loose.is_full() {
-            let full = std::mem::take(&mut inner.loose);
+            let mut full = std::mem::take(&mut inner.loose);
+            full.sort();
             inner.pages.push(full);
         }
         self.bound(&mut inner)
@@ -118,7 +126,9 @@ impl Entries {
     }
 
     /// Takes a thread's last page.
-    pub(crate) fn close(&self, page: Page) -> Result<()> {
+    pub(crate) fn close(&self, mut page: Page) -> Result<()> {
+        // Here, as several threads do it at once.
+        page.sort();
         let mut inner = self.inner();
         inner.held += page.held.len();
         inner.pages.push(page);
