@@ -9,15 +9,15 @@ use record::sections::MkSection;
 use record::{Exit, Failure, Pipe};
 use store::{Inventory, Manifest, Root, Verdict};
 
-use crate::apply::Site;
 use crate::build;
 use crate::content::{Copier, Job};
 use crate::entries::Entries;
 use crate::fingerprint::{Content, source_digest};
+use crate::look::Site;
 use crate::metadata;
-use crate::plan::Request;
 use crate::progress::Meter;
 use crate::rehash::Rehash;
+use crate::request::Request;
 use crate::source::Source;
 use crate::stat_cache::Cache;
 use crate::watch;

@@ -8,7 +8,7 @@ use record::Options;
 use store::ReleaseId;
 
 use crate::content::Sha;
-use crate::plan::{Hold, Request, RequiredVariables, Share, Step};
+use crate::request::{Hold, Request, RequiredVariables, Share, Step};
 use crate::source::archive::Limits;
 
 /// Make a release out of a directory, a file, an archive or a git revision, whole and durable or not at all.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::plan::RequiredVariables;
+use crate::request::RequiredVariables;
 
 /// Larger files are no environment files.
 const LARGEST: u64 = 1 << 20;

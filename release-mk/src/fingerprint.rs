@@ -10,7 +10,7 @@ use store::listing::{Writer, hex};
 
 use crate::content::Sha;
 use crate::entries::Entries;
-use crate::plan::Request;
+use crate::request::Request;
 
 /// What identifies the content of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,11 +78,11 @@ pub(crate) fn source_digest(content: &Content, request: &Request) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Share, Step};
+    use crate::request::{Share, Step};
 
     #[test]
     fn every_option_that_changes_the_release_changes_the_digest() {
-        let request = crate::plan::tests::request;
+        let request = crate::request::tests::request;
         let step = |command: &str| Step { name: "build".into(), command: command.into() };
         let share = |directory| Share { path: "log".into(), directory };
         let requests = [

@@ -15,7 +15,7 @@ use record::Failure;
 use crate::entries::Entries;
 use crate::exclude::Exclude;
 use crate::progress::Meter;
-use crate::source::archive::unpack::Target;
+use crate::source::archive::target::Target;
 use crate::source::archive::{Limits, names, symlinks, tar, zip};
 
 /// A tar archive, plain or compressed, is unpacked beneath a directory or refused as a whole.

@@ -20,12 +20,14 @@ pub mod fuzz;
 mod identity;
 mod leaving;
 mod links;
+mod look;
 mod metadata;
 mod plan;
 mod pool;
 mod progress;
 mod rehash;
 mod remove;
+mod request;
 mod scratch;
 mod share;
 mod shown;
@@ -49,14 +51,14 @@ pub fn main() -> ExitCode {
     let (request, options) = cli::request();
     record::run(TOOL, Role::Begins, options, |pipe| {
         let source = source::open(&request)?;
-        let site = apply::enter(pipe)?;
+        let site = look::enter(pipe)?;
         if request.if_changed && changed::is_settled(pipe, &request, &source, &site)? {
             return Ok(());
         }
-        let facts = apply::look(pipe, &request, &source, &site)?;
+        let facts = look::look(pipe, &request, &source, &site)?;
         let plan = plan::plan(&request, &facts)?;
         match pipe.dry_run() {
-            true => apply::announce(pipe, &request, &plan, &site),
+            true => look::announce(pipe, &request, &plan, &site),
             false => apply::apply(pipe, &request, &source, &site, &plan),
         }
     })

@@ -1,114 +1,13 @@
 //! What a build will do, decided from what was found and before anything is written. Reads and writes nothing.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use record::{Exit, Failure};
-use store::ReleaseId;
 
-use crate::content::Sha;
 use crate::progress::size;
-use crate::source::archive::Limits;
-use crate::source::survey::{Closeness, Survey};
-
-/// What is asked for, checked as far as the command line alone can be.
-#[derive(Debug)]
-pub(crate) struct Request {
-    /// The source as it was given.
-    pub(crate) from: PathBuf,
-    /// The branch, tag or commit of a git repository.
-    pub(crate) reference: Option<String>,
-    /// Whether its submodules are fetched and unpacked too.
-    pub(crate) submodules: bool,
-    /// The id that was asked for.
-    pub(crate) name: Option<ReleaseId>,
-    /// Patterns of what stays behind.
-    pub(crate) exclude: Vec<String>,
-    /// Commands that run in the tree, in order.
-    pub(crate) steps: Vec<Step>,
-    /// Patterns of what alone is kept of what was built.
-    pub(crate) artifact: Vec<String>,
-    /// The unfinished build to take up again.
-    pub(crate) resume: Option<ReleaseId>,
-    /// Whether to build only what is not live already.
-    pub(crate) if_changed: bool,
-    /// Whether to build although the same source made a bad release, or the live one.
-    pub(crate) force: bool,
-    /// Whether a source that made a bad release is passed over without failing.
-    pub(crate) skip_bad: bool,
-    /// What is linked to `shared/`.
-    pub(crate) share: Vec<Share>,
-    /// The mode of directories made in `shared/`.
-    pub(crate) share_mode: u32,
-    /// Their owner, `USER[:GROUP]`.
-    pub(crate) share_owner: Option<String>,
-    /// What must be configured.
-    pub(crate) require_env: Vec<RequiredVariables>,
-    /// The pin the release gets.
-    pub(crate) hold: Option<Hold>,
-    /// The file that tells id and source.
-    pub(crate) stamp: Option<PathBuf>,
-    /// Whether files that are as in the live release become links to it.
-    pub(crate) link_unchanged: bool,
-    /// Bytes that must stay free.
-    pub(crate) min_free: u64,
-    /// The digest the archive or file must have.
-    pub(crate) sha256: Option<Sha>,
-    /// How much an archive may unpack to.
-    pub(crate) limits: Limits,
-}
-
-impl Request {
-    /// How closely a directory is looked at before anything is written. Each look at a file is a part of the work of copying
-    /// it, so files are looked at only where their sizes matter: for a limit, or where the room of the disk may not do
-    /// (`room_is_plenty`). Where most of it will be links to what is live (`links`), even names would be a large part. What
-    /// a closer look would have refused is then met by the copy.
-    pub(crate) fn closeness(&self, links: bool, room_is_plenty: bool) -> Option<Closeness> {
-        match self.limits {
-            _ if self.limits.bytes.is_some() => Some(Closeness::Files),
-            _ if links => self.limits.files.map(|_| Closeness::Names),
-            _ if room_is_plenty => Some(Closeness::Names),
-            _ => Some(Closeness::Files),
-        }
-    }
-}
-
-/// One path of the release that links into `shared/`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Share {
-    /// Within the release, and below `shared/`.
-    pub(crate) path: PathBuf,
-    /// A directory, made if missing; else a file that must exist.
-    pub(crate) directory: bool,
-}
-
-/// A command that is part of the build.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Step {
-    /// What the record calls it.
-    pub(crate) name: String,
-    /// For `/bin/sh -c`; never recorded.
-    pub(crate) command: String,
-}
-
-/// Variables that a file must set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RequiredVariables {
-    /// Relative to the root, or absolute.
-    pub(crate) file: PathBuf,
-    /// Their names.
-    pub(crate) names: Vec<String>,
-}
-
-/// The pin of a release that is kept for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hold {
-    /// From now on.
-    pub(crate) period: Duration,
-    /// Why.
-    pub(crate) reason: String,
-}
+use crate::request::{Request, Share, Step};
+use crate::source::survey::Survey;
 
 /// What was found before the build.
 #[derive(Debug, Default)]
@@ -312,4 +211,4 @@ fn refuse_full(request: &Request, facts: &Facts, room: Room) -> Result<()> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

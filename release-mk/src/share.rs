@@ -14,7 +14,8 @@ use store::listing::{Entry, hex};
 use store::manifest::Shared;
 
 use crate::entries;
-use crate::plan::{Request, Share, SharedState};
+use crate::plan::SharedState;
+use crate::request::{Request, Share};
 use crate::shown::shown;
 
 /// What stands under each path of `shared/`. Symlinks in there are an administrator's choice and are followed.

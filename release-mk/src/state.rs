@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use store::listing::hex;
 
 use crate::fingerprint::Content;
-use crate::plan::{Request, Step};
+use crate::request::{Request, Step};
 
 const FILE: &str = "state.json";
 const LARGEST: u64 = 1 << 20;
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn what_filled_the_tree_is_another_when_any_option_is_that_decides_it() {
-        use crate::plan::Share;
-        let request = crate::plan::tests::request;
+        use crate::request::Share;
+        let request = crate::request::tests::request;
         let share = |path: &str, directory| vec![Share { path: path.into(), directory }];
         let source = |kind: &str, path: Option<&str>, reference: Option<&str>| record::Source {
             kind: kind.into(),

@@ -11,7 +11,7 @@ use record::sections::{MkOutcome, MkStep};
 use record::{Exit, Failure, Pipe};
 use store::staging::Staging;
 
-use crate::plan::Step;
+use crate::request::Step;
 use crate::state::{self, State};
 use crate::watch;
 

@@ -1,34 +1,10 @@
 //! Tables over the plan: what is refused, and with which code.
 
 use super::*;
+use crate::request::Step;
+use crate::request::tests::request;
+use crate::source::archive::Limits;
 use crate::source::survey::Sizes;
-
-/// A request for nothing special.
-pub(crate) fn request() -> Request {
-    Request {
-        from: "build".into(),
-        reference: None,
-        submodules: false,
-        steps: Vec::new(),
-        artifact: Vec::new(),
-        resume: None,
-        if_changed: false,
-        force: false,
-        skip_bad: false,
-        name: None,
-        exclude: Vec::new(),
-        share: Vec::new(),
-        share_mode: 0o755,
-        share_owner: None,
-        require_env: Vec::new(),
-        hold: None,
-        stamp: None,
-        link_unchanged: false,
-        min_free: 0,
-        sha256: None,
-        limits: Limits { bytes: None, files: None, external_symlinks: false },
-    }
-}
 
 fn facts() -> Facts {
     let sizes = Some(Sizes { bytes: 100, disk_bytes: 12_288 });
@@ -126,24 +102,5 @@ fn neither_an_empty_source_nor_a_full_disk_is_begun_with() {
         let facts = Facts { room: Some(Room { bytes, inodes }), ..facts() };
         let planned = plan(&Request { min_free, ..request() }, &facts);
         assert_eq!(planned.is_ok(), fits, "{bytes} {inodes:?} {min_free}");
-    }
-}
-
-#[test]
-fn files_are_looked_at_beforehand_only_where_their_sizes_matter() {
-    let limited = |bytes, files| {
-        let limits = Limits { bytes, files, external_symlinks: false };
-        Request { limits, ..request() }
-    };
-    let [neither, bytes, files] = [limited(None, None), limited(Some(1), None), limited(None, Some(1))];
-    for (request, links, room_is_plenty, closeness) in [
-        (&neither, false, false, Some(Closeness::Files)),
-        (&neither, false, true, Some(Closeness::Names)),
-        (&neither, true, false, None),
-        (&bytes, true, true, Some(Closeness::Files)),
-        (&files, true, false, Some(Closeness::Names)),
-        (&files, false, false, Some(Closeness::Files)),
-    ] {
-        assert_eq!(request.closeness(links, room_is_plenty), closeness, "{:?} {links}", request.limits);
     }
 }

@@ -8,7 +8,7 @@ use dir::Dir;
 use record::Pipe;
 use store::Root;
 
-use super::archive::unpack::Target;
+use super::archive::target::Target;
 use super::archive::{self, Format, Limits};
 use super::directory::Copy;
 use super::{Source, file, survey};

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use dir::Dir;
 use record::{Exit, Failure};
 
-use crate::plan::Request;
+use crate::request::Request;
 use crate::shown::shown;
 use archive::Format;
 use git::Git;

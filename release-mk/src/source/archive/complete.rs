@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::linkat;
 use store::listing::What;
 
-use super::unpack::Target;
+use super::target::Target;
 use super::write::conflict;
 use super::{refuse, symlinks};
 use crate::content::{Copier, Job};

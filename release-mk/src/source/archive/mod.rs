@@ -10,6 +10,7 @@ mod sparse;
 pub(crate) mod stream;
 pub(crate) mod symlinks;
 pub(crate) mod tar;
+pub(crate) mod target;
 pub(crate) mod unpack;
 mod write;
 pub(crate) mod zip;

@@ -11,7 +11,8 @@ use tar::EntryType;
 use super::refuse;
 use super::sparse::Sparse;
 use super::stream::{State, Stream};
-use super::unpack::{Header, Target, Unpack, unpack};
+use super::target::Target;
+use super::unpack::{Header, Unpack, unpack};
 use crate::content::Sha;
 
 /// Unpacks a tar archive, compressed or not, from a file or a stream, and says the digest of what was read

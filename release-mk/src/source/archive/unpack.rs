@@ -18,16 +18,14 @@ use nix::sys::time::TimeSpec;
 use sha2::{Digest, Sha256};
 
 use super::complete::finish;
+use super::target::Target;
 use super::write::{Batch, Pending, conflict, create, write_batches};
-use super::{Limits, names, refuse, write};
-use crate::blobs::{Blob, Blobs};
+use super::{names, refuse, write};
+use crate::blobs::Blob;
 use crate::content::{Sha, begin_writing};
-use crate::entries::{self, Entries};
-use crate::exclude::Exclude;
+use crate::entries;
 use crate::metadata::ExactModes;
-use crate::progress::Meter;
 use crate::shown::shown;
-use crate::unchanged::Previous;
 
 /// Files up to this size are handed to a writer; larger ones are written while they are read.
 const SMALL: u64 = 256 * 1024;
@@ -39,55 +37,6 @@ const BUFFER: usize = BATCH_BYTES + SMALL as usize + 1;
 /// Batches that wait, with their buffers of half a MiB.
 const IN_FLIGHT: usize = 8;
 const WRITERS: usize = 2;
-
-/// Where an archive goes, and by which rules.
-pub(crate) struct Target<'a> {
-    /// The tree, empty.
-    pub(crate) tree: &'a Dir,
-    /// What stays behind.
-    pub(crate) exclude: &'a Exclude,
-    /// How much is accepted.
-    pub(crate) limits: Limits,
-    /// Where every entry is reported.
-    pub(crate) entries: &'a Entries,
-    /// How far it is.
-    pub(crate) meter: &'a Meter,
-    /// Times after this one are wrong, in seconds since 1970.
-    pub(crate) now: i64,
-    /// The release whose identical files are linked to.
-    pub(crate) previous: Option<&'a Previous>,
-    /// Whether a file with another time counts as identical: where the source has no times of its own.
-    pub(crate) timeless: bool,
-    /// Whether the archive's own digest is wanted.
-    pub(crate) hashed: bool,
-    /// Where the digests of git's blobs are remembered.
-    pub(crate) blobs: Option<&'a Blobs>,
-}
-
-impl Target<'_> {
-    /// Whether the previous release has the same file, and it was linked.
-    pub(super) fn is_linked(&self, parent: &Dir, path: &Path, sha256: &Sha, size: u64, mode: u32, mtime: i64) -> bool {
-        let mtime = (!self.timeless).then_some(mtime);
-        let linked = self.previous.is_some_and(|previous| previous.link_same(parent, path, sha256, size, mode, mtime));
-        if linked {
-            self.meter.linked(size);
-        }
-        linked
-    }
-
-    /// Digest and size of a blob that the previous release has under this path, as far as both are remembered.
-    pub(crate) fn known(&self, path: &[u8], blob: &Blob) -> Option<(Sha, u64)> {
-        let (sha256, size) = self.blobs?.get(blob)?;
-        self.previous?.had(path, &sha256).then_some((sha256, size))
-    }
-
-    /// Remembers what a file's blob has for content.
-    pub(super) fn remember(&self, blob: Option<Blob>, sha256: Sha, size: u64) {
-        if let (Some(blobs), Some(blob)) = (self.blobs, blob) {
-            blobs.put(blob, sha256, size);
-        }
-    }
-}
 
 /// What a header says of an entry besides its name.
 #[derive(Debug, Clone, Copy)]

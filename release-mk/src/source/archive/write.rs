@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use store::listing::Entry;
 
 use super::refuse;
-use super::unpack::Target;
+use super::target::Target;
 use crate::blobs::Blob;
 use crate::content::Sha;
 use crate::metadata::ExactModes;

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use super::refuse;
-use super::unpack::{Header, Target, Unpack, unpack};
+use super::target::Target;
+use super::unpack::{Header, Unpack, unpack};
 use crate::content::Sha;
 
 /// The system that made an entry, whose external attributes are then a mode in the upper half.

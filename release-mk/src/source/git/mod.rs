@@ -18,7 +18,7 @@ use record::{Exit, Failure, Pipe};
 use sha2::{Digest, Sha256};
 use store::listing::hex;
 
-use super::archive::unpack::Target;
+use super::archive::target::Target;
 pub(crate) use mirror::Commit;
 use submodules::Part;
 

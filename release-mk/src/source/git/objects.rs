@@ -18,7 +18,8 @@ use super::submodules::Part;
 use crate::blobs::Blob;
 use crate::content::Sha;
 use crate::source::archive::refuse;
-use crate::source::archive::unpack::{Header, Target, Unpack, unpack as unpack_into};
+use crate::source::archive::target::Target;
+use crate::source::archive::unpack::{Header, Unpack, unpack as unpack_into};
 
 /// Entries asked of one process before the other's turn. Their ids fit in a pipe, so that asking never waits for an
 /// answer that nobody takes yet.
