@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use dir::Kind;
 use record::{Exit, Failure, Pipe};
 use sha2::{Digest, Sha256};
@@ -14,6 +14,9 @@ use store::{History, Manifest, ReleaseId, Root, manifest};
 use crate::cli::{Switch, Target};
 use crate::link_path;
 use crate::plan::Wish;
+
+/// A shared file of more bytes is no configuration, and nobody who goes back waits until it is read.
+const MOST: u64 = 16 << 20;
 
 /// The manifest of a release that is whole: its tree and its manifest are both there.
 pub(crate) fn whole(root: &Root, id: &ReleaseId) -> anyhow::Result<Option<Manifest>> {
@@ -110,28 +113,40 @@ fn changed_configuration(root: &Root, manifest: &Manifest) -> Vec<String> {
     let digests = manifest.shared.iter().filter_map(|shared| Some((&shared.path, shared.digest.as_ref()?)));
     digests
         .filter_map(|(path, then)| match digest(root, path) {
-            Ok(now) if now == *then => None,
-            Ok(_) => Some(format!("shared/{path} is not what {} was built with", manifest.id)),
+            Ok(None) => None,
+            Ok(Some(now)) if now == *then => None,
+            Ok(Some(_)) => Some(format!("shared/{path} is not what {} was built with", manifest.id)),
             Err(e) => Some(format!("shared/{path}, which {} links to: {e:#}", manifest.id)),
         })
         .collect()
 }
 
-/// As release-mk has it: links in `shared/` are an administrator's choice and are followed. A FIFO is not waited for.
-fn digest(root: &Root, path: &str) -> anyhow::Result<String> {
+/// As release-mk has it: links in `shared/` are an administrator's choice and are followed. Nothing is waited for: neither a
+/// FIFO or a device nor a file of more than [`MOST`], whose digest is `None`.
+fn digest(root: &Root, path: &str) -> anyhow::Result<Option<String>> {
     let place = root.path().join("shared").join(path);
     let mut file = File::options()
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK)
         .open(place)
         .with_context(|| format!("open shared/{path}"))?;
+    let about = file.metadata().with_context(|| format!("look at shared/{path}"))?;
+    ensure!(about.is_file(), "shared/{path} is no file any more");
+    if about.len() > MOST {
+        return Ok(None);
+    }
     let mut sum = Sha256::new();
+    let mut read = 0;
     let mut buffer = [0; 64 << 10];
     loop {
         match file.read(&mut buffer).with_context(|| format!("read shared/{path}"))? {
-            0 => break,
-            n => sum.update(&buffer[..n]),
+            0 => return Ok(Some(format!("sha256:{}", store::listing::hex(&sum.finalize())))),
+            // It grows while it is read.
+            _ if read > MOST => return Ok(None),
+            n => {
+                sum.update(&buffer[..n]);
+                read += n as u64;
+            }
         }
     }
-    Ok(format!("sha256:{}", store::listing::hex(&sum.finalize())))
 }

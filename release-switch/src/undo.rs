@@ -71,6 +71,7 @@ pub(crate) fn undo(pipe: &mut Pipe, reason: Option<&str>) -> anyhow::Result<()> 
         let own: Vec<usize> = pipe.to_take_back();
         pipe.took_back(own);
     }
+    warn_of_configuration(pipe, &root, &task);
     Ok(())
 }
 
@@ -128,7 +129,6 @@ fn restore(pipe: &mut Pipe, lock: &Lock<'_>, author: &Author, name: &Name, back:
             }
             replaced?;
             pipe.say(format!("{name} is back: {from} -> {}", to.release));
-            read::warn_of_configuration(pipe, lock, &to.release);
         }
         Back::Restored { to } => pipe.explain(format!("{name} names {to} again already")),
         Back::Stays { at } => {
@@ -209,10 +209,19 @@ fn list(pipe: &mut Pipe, root: &Root, task: &Task) {
             pipe.say(format!("would switch {name} back from {from} to {}", to.release));
             pipe.plan("switch back", path, Some(format!("from {from} to {}", to.release)));
             pipe.changed();
-            read::warn_of_configuration(pipe, root, &to.release);
         }
     }
     if let Some(manifest) = &task.condemned {
         pipe.plan("mark bad", manifest.id.to_string(), None);
+    }
+    warn_of_configuration(pipe, root, task);
+}
+
+/// What people should know of the releases that are live again.
+fn warn_of_configuration(pipe: &mut Pipe, root: &Root, task: &Task) {
+    for (_, back) in &task.links {
+        if let Back::Restore { to, .. } = back {
+            read::warn_of_configuration(pipe, root, &to.release);
+        }
     }
 }
