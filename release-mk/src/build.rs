@@ -128,7 +128,6 @@ impl Build<'_> {
     ) -> Result<(State, Option<Sum>)> {
         let began = Instant::now();
         if self.request.resume.is_some() {
-            source.refuse_terminal()?;
             // Killed before its source was whole: nothing tells which files are.
             artifact::clear(&self.staging.tree)?;
         }

@@ -69,6 +69,16 @@ impl Page {
         self.held.len() >= PAGE / 4 * 3 || self.paths.len() >= PATHS / 4 * 3
     }
 
+    /// Gives back most of the room that long paths, or the end of the work, left unused.
+    fn shrink(&mut self) {
+        if self.held.len() < PAGE / 2 {
+            self.held.shrink_to_fit();
+        }
+        if self.paths.len() < PATHS / 2 {
+            self.paths.shrink_to_fit();
+        }
+    }
+
     /// Brings the entries into the order of the listing.
     fn sort(&mut self) {
         let Self { paths, held } = self;
@@ -129,6 +139,7 @@ impl Entries {
     pub(crate) fn close(&self, mut page: Page) -> Result<()> {
         // Here, as several threads do it at once.
         page.sort();
+        page.shrink();
         let mut inner = self.inner();
         inner.held += page.held.len();
         inner.pages.push(page);

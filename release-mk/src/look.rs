@@ -7,10 +7,11 @@ use dir::Dir;
 use record::{Exit, Failure, Pipe, Release, RootDir};
 use store::{Manifest, ReleaseId, Root, manifest, staging};
 
-use crate::plan::{Facts, Plan, Room};
+use crate::plan::{Facts, Plan, Room, SharedState};
 use crate::request::Request;
 use crate::source::Source;
 use crate::source::survey::{Closeness, Survey};
+use crate::state::State;
 use crate::{artifact, build, environment, share, source, space, watch};
 
 /// Where the release will be: the root's path, and the root once there is one.
@@ -46,20 +47,37 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
     if request.sha256.is_some() && matches!(source, Source::Directory { .. } | Source::Git(_)) {
         return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());
     }
+    refuse_terminal(pipe, request, source, site)?;
     let links = request.link_unchanged && request.steps.is_empty() && is_live(pipe, site)?;
     let room = space::of(&site.path)?;
+    let shared = share::look(&request.share, &site.path)?;
     let survey = match source {
-        Source::Directory { dir, .. } => survey(pipe, request, dir, site, room, links)?,
+        Source::Directory { dir, .. } => survey(pipe, request, dir, site, room, links, &shared)?,
         Source::File { file, .. } => Some(source::file::survey(file)?),
         Source::Archive { .. } | Source::Git(_) => None,
     };
     Ok(Facts {
         survey,
-        shared: share::look(&request.share, &site.path)?,
+        shared,
         missing_variables: environment::missing(&request.require_env, &site.path)?,
         room: Some(room),
         links,
     })
+}
+
+/// Refuses to wait for a stream that nobody sends, unless it has been read by the build that is resumed.
+fn refuse_terminal(pipe: &Pipe, request: &Request, source: &Source, site: &Site) -> Result<()> {
+    let Err(refusal) = source.refuse_terminal() else { return Ok(()) };
+    let Some(id) = request.resume.as_ref().filter(|_| is_begun(site)) else { return Err(refusal) };
+    let root = Root::open(&site.path, pipe.options().allow_network_fs)?;
+    let Some(build) = staging::list(&root)?.into_iter().find(|build| build.id == *id) else { return Ok(()) };
+    let dir = root.state().open_dir("staging").and_then(|staging| staging.open_dir(&build.name))?;
+    State::read(&dir)?.map(drop).ok_or(refusal)
+}
+
+/// Whether the root has been made, and is not a directory that somebody prepared for it.
+fn is_begun(site: &Site) -> bool {
+    site.root.as_ref().is_some_and(|root| root.dir().open_dir(".cutover").is_ok())
 }
 
 /// Looks at a source directory as closely as its build needs it.
@@ -70,16 +88,17 @@ fn survey(
     site: &Site,
     room: Room,
     links: bool,
+    shared: &[SharedState],
 ) -> Result<Option<Survey>> {
     let exclude = build::exclude(request)?;
     let root = site.root.as_ref().map(RootDir::dir);
     let look = |closeness| Survey::of(source, &exclude, closeness, root, &mut || watch::look(pipe));
-    // Where there is no root yet, a source that is refused must not leave one behind.
-    if pipe.dry_run() || root.is_none() {
+    if pipe.dry_run() {
         return look(Closeness::Files).map(Some);
     }
-    let is_plenty = space::used(source)?.saturating_add(request.min_free) <= room.bytes;
-    let Some(closeness) = request.closeness(links, is_plenty) else { return Ok(None) };
+    let makes_more = !is_begun(site) || shared.contains(&SharedState::Missing);
+    let is_plenty = space::is_plenty(room, space::used(source), request.min_free);
+    let Some(closeness) = request.closeness(makes_more, links, is_plenty) else { return Ok(None) };
     let survey = look(closeness)?;
     // What is mounted beneath has not been compared with the room.
     let is_enough = closeness == Closeness::Files || links || !survey.has_mounts;
@@ -137,8 +156,7 @@ fn refuse_standing(site: &Site, name: &ReleaseId) -> Result<()> {
 }
 
 fn refuse_nothing_to_resume(pipe: &Pipe, site: &Site, id: &ReleaseId) -> Result<()> {
-    let is_begun = site.root.as_ref().is_some_and(|root| root.dir().open_dir(".cutover").is_ok());
-    if is_begun {
+    if is_begun(site) {
         let root = Root::open(&site.path, pipe.options().allow_network_fs)?;
         if complete(&root, id)?.is_some() || staging::list(&root)?.iter().any(|build| build.id == *id) {
             return Ok(());
@@ -149,7 +167,7 @@ fn refuse_nothing_to_resume(pipe: &Pipe, site: &Site, id: &ReleaseId) -> Result<
 
 /// The number the next release would get if nobody else made one meanwhile.
 fn foreseen_seq(pipe: &Pipe, site: &Site) -> Result<u64> {
-    if site.root.as_ref().is_none_or(|root| root.dir().open_dir(".cutover").is_err()) {
+    if !is_begun(site) {
         return Ok(1);
     }
     let root = Root::open(&site.path, pipe.options().allow_network_fs)?;

@@ -59,14 +59,18 @@ pub(crate) struct Request {
 impl Request {
     /// How closely a directory is looked at before anything is written. Each look at a file is a part of the work of copying
     /// it, so files are looked at only where their sizes matter: for a limit, or where the room of the disk may not do
-    /// (`room_is_plenty`). Where most of it will be links to what is live (`links`), even names would be a large part. What
-    /// a closer look would have refused is then met by the copy.
-    pub(crate) fn closeness(&self, links: bool, room_is_plenty: bool) -> Option<Closeness> {
-        match self.limits {
-            _ if self.limits.bytes.is_some() => Some(Closeness::Files),
-            _ if links => self.limits.files.map(|_| Closeness::Names),
-            _ if room_is_plenty => Some(Closeness::Names),
-            _ => Some(Closeness::Files),
+    /// (`room_is_plenty`), or where a build that is refused late would leave more behind than before (`makes_more`): a root, or
+    /// directories in `shared/`. Where most of it will be links to what is live (`links`), even names would be a large part.
+    /// What a closer look would have refused is then met by the copy.
+    pub(crate) fn closeness(&self, makes_more: bool, links: bool, room_is_plenty: bool) -> Option<Closeness> {
+        if makes_more || self.limits.bytes.is_some() {
+            Some(Closeness::Files)
+        } else if links {
+            self.limits.files.map(|_| Closeness::Names)
+        } else if room_is_plenty {
+            Some(Closeness::Names)
+        } else {
+            Some(Closeness::Files)
         }
     }
 }
@@ -145,15 +149,17 @@ pub(crate) mod tests {
             Request { limits, ..request() }
         };
         let [neither, bytes, files] = [limited(None, None), limited(Some(1), None), limited(None, Some(1))];
-        for (request, links, room_is_plenty, closeness) in [
-            (&neither, false, false, Some(Closeness::Files)),
-            (&neither, false, true, Some(Closeness::Names)),
-            (&neither, true, false, None),
-            (&bytes, true, true, Some(Closeness::Files)),
-            (&files, true, false, Some(Closeness::Names)),
-            (&files, false, false, Some(Closeness::Files)),
+        for (request, makes_more, links, room_is_plenty, closeness) in [
+            (&neither, false, false, false, Some(Closeness::Files)),
+            (&neither, false, false, true, Some(Closeness::Names)),
+            (&neither, true, false, true, Some(Closeness::Files)),
+            (&neither, true, true, true, Some(Closeness::Files)),
+            (&neither, false, true, false, None),
+            (&bytes, false, true, true, Some(Closeness::Files)),
+            (&files, false, true, false, Some(Closeness::Names)),
+            (&files, false, false, false, Some(Closeness::Files)),
         ] {
-            assert_eq!(request.closeness(links, room_is_plenty), closeness, "{:?} {links}", request.limits);
+            assert_eq!(request.closeness(makes_more, links, room_is_plenty), closeness, "{:?} {links}", request.limits);
         }
     }
 }

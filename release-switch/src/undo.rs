@@ -1,5 +1,7 @@
 //! `--undo` behind a failed record: takes back what this pipe switched, and nothing else.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use dir::{Kind, Name};
 use record::sections::{SwitchLink, SwitchOutcome, SwitchSection};
@@ -219,9 +221,11 @@ fn list(pipe: &mut Pipe, root: &Root, task: &Task) {
 
 /// What people should know of the releases that are live again.
 fn warn_of_configuration(pipe: &mut Pipe, root: &Root, task: &Task) {
-    for (_, back) in &task.links {
-        if let Back::Restore { to, .. } = back {
-            read::warn_of_configuration(pipe, root, &to.release);
-        }
+    let releases = task.links.iter().filter_map(|(_, back)| match back {
+        Back::Restore { to, .. } => Some(&to.release),
+        _ => None,
+    });
+    for release in releases.collect::<BTreeSet<_>>() {
+        read::warn_of_configuration(pipe, root, release);
     }
 }

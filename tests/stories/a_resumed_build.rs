@@ -85,6 +85,15 @@ fn a_build_from_a_stream_that_was_read_already_is_resumed_at_a_terminal() {
     };
     let run = at_terminal("--resume one --step last=true");
     assert!(run.status == 0 && shop.root().join("releases/one").is_dir(), "{run}");
-    let run = at_terminal("--name two");
-    assert!(run.status == 2 && run.stdout.contains("stdin is a terminal"), "{run}");
+    shop.pipe(
+        "mkfifo f; release-mk --root $ROOT --from - --name half <f & made=$!; exec 3>f
+               until ls -d $ROOT/.cutover/staging/half.*; do sleep 0.01; done; kill -9 $made; wait $made; exec 3>&-",
+    )
+    .run();
+    for what in ["--name two", "--resume half"] {
+        let run = at_terminal(what);
+        assert!(run.status == 2 && run.stdout.contains("stdin is a terminal"), "{run}");
+    }
+    // What the refusal did not touch.
+    shop.pipe("tar -C v1 -c . | release-mk --root $ROOT --from - --resume half").run().exits(0);
 }

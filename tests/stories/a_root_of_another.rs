@@ -63,6 +63,13 @@ fn what_the_owner_may_not_read_is_told_before_and_while_it_is_copied() {
         assert_eq!(run.record()["error"]["detail"], "d/key may not be read; token may not be read", "{run}");
     }
     assert_eq!(shop.debris(), [] as [&str; 0]);
+    // Neither a root nor a shared directory is made for what is refused.
+    shop.pipe("mkdir new").run().exits(0);
+    for root in ["new", "root"] {
+        chown(shop.path().join(root), Some(OWNER), Some(OWNER)).expect("give it away");
+        shop.pipe(format!("release-mk --root {root} --from v1 --share log/")).run().fails_with("mk.source");
+    }
+    shop.pipe("rmdir new && [ ! -e root/shared/log ]").run().exits(0);
 }
 
 #[test]

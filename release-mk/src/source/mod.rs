@@ -62,12 +62,7 @@ pub(crate) fn open(request: &Request) -> Result<Source> {
     }
     if given.as_os_str() == "-" {
         let file = File::from(std::io::stdin().as_fd().try_clone_to_owned().context("read stdin")?);
-        let source = Source::Archive { path: None, file, format: Format::Tar };
-        // A build that is resumed has mostly read its stream already.
-        if request.resume.is_none() {
-            source.refuse_terminal()?;
-        }
-        return Ok(source);
+        return Ok(Source::Archive { path: None, file, format: Format::Tar });
     }
     let missing = || {
         Failure::new(Exit::Failed, "mk.source", format!("cannot read the source {}", shown(given)))

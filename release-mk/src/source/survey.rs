@@ -34,7 +34,7 @@ pub(crate) struct Survey {
     pub(crate) refused: Vec<(PathBuf, &'static str)>,
     /// How much of that there is, named or not.
     pub(crate) refused_count: u64,
-    /// Whether a part of it lies in another file system than its top.
+    /// Whether a directory of it lies in another file system than its top. Single files that are mounted are not seen.
     pub(crate) has_mounts: bool,
 }
 
@@ -76,7 +76,8 @@ impl Survey {
         root: Option<&Dir>,
         tick: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
-        let mut survey = Self::default();
+        let sizes = (closeness == Closeness::Files).then(Sizes::default);
+        let mut survey = Self { sizes, ..Self::default() };
         let (root, top) = (identity(root)?, source.own_stat()?.identity());
         if top == root {
             survey.refuse(Path::new("."), "is the root itself");

@@ -106,6 +106,7 @@ fn is_whole(mirrors: &Dir, name: &str) -> Result<bool> {
 /// else works in a mirror whose lock is held, but for a git whose release-mk was killed, which ends within seconds.
 fn remove_stale_locks(mirrors: &Dir, name: &str, pipe: &Pipe) -> Result<()> {
     let Some(mirror) = mirrors.open_dir_if_there(format!("{name}.git"))? else { return Ok(()) };
+    let objects = mirror.path().join("objects");
     let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut open = vec![mirror];
     while let Some(dir) = open.pop() {
@@ -114,7 +115,7 @@ fn remove_stale_locks(mirrors: &Dir, name: &str, pipe: &Pipe) -> Result<()> {
             let is_stale = u64::try_from(stat.0.st_mtime).is_ok_and(|at| at.saturating_add(STALE) < now);
             match stat.kind() {
                 // Loose objects are very many, and have no locks.
-                Kind::Directory if entry.len() == 2 && dir.path().ends_with("objects") => {}
+                Kind::Directory if entry.len() == 2 && dir.path() == objects => {}
                 Kind::Directory => open.extend(dir.open_dir_if_there(&entry)?),
                 Kind::File if is_stale && entry.as_bytes().ends_with(b".lock") => dir.remove_file(&entry)?,
                 _ => {}
