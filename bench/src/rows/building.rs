@@ -15,8 +15,8 @@ pub(super) const GROUP: Group = Group {
         (
             "copy M, durable",
             "Hashing, which the peer does not do, is a quarter of our processor time, and making the files is most of the rest \
-             on both sides. In half a second the survey of the source before anything is written and the order of the last \
-             syncs count, too; for five times as many files, in the next but one row, they no longer do.",
+             on both sides. In half a second the order of the last syncs counts, too; for five times as many files, in the next \
+             but one row, it no longer does.",
         ),
         (
             "copy A, durable",
