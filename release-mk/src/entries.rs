@@ -1,6 +1,6 @@
 //! The entries of a tree as they become known, in any order, and sorted once at the end.
 //!
-//! Up to [`IN_MEMORY`] entries are held; further ones go to sorted runs in unnamed files, which are
+//! Up to [`IN_MEMORY`] entries with [`PATHS_IN_MEMORY`] are held; further ones go to sorted runs in unnamed files, which are
 //! merged at the end. So the memory does not grow with the tree.
 
 use std::cmp::{Ordering, Reverse};
@@ -22,6 +22,8 @@ use crate::content::Sha;
 
 /// Entries held in memory: some 20 MiB with paths of usual length, and 5 more while they are sorted.
 const IN_MEMORY: usize = 100_000;
+/// Bytes of their paths.
+const PATHS_IN_MEMORY: usize = 10 << 20;
 /// Room of a page, in entries and in bytes of their paths. It is full at three quarters of either, because what comes in one
 /// batch is put into one page, which does not grow then: growing is most of what the allocator would have to do.
 const PAGE: usize = 512;
@@ -39,6 +41,8 @@ struct Inner {
     /// For what comes without a page.
     loose: Page,
     held: usize,
+    /// Bytes of all paths that are held.
+    bytes: usize,
     runs: Vec<File>,
 }
 
@@ -121,6 +125,7 @@ impl Entries {
         for Entry { path, what } in batch {
             inner.loose.put(&path, what);
             inner.held += 1;
+            inner.bytes += path.len();
         }
         if inner.loose.is_full() {
             let mut full = std::mem::take(&mut inner.loose);
@@ -142,6 +147,7 @@ impl Entries {
         page.shrink();
         let mut inner = self.inner();
         inner.held += page.held.len();
+        inner.bytes += page.paths.len();
         inner.pages.push(page);
         self.bound(&mut inner)
     }
@@ -166,7 +172,7 @@ impl Entries {
     }
 
     fn bound(&self, inner: &mut Inner) -> Result<()> {
-        if inner.held >= IN_MEMORY {
+        if inner.held >= IN_MEMORY || inner.bytes >= PATHS_IN_MEMORY {
             let run = self.spill(&inner.sorted()).context("write a part of the listing")?;
             *inner = Inner { runs: std::mem::take(&mut inner.runs), ..Inner::default() };
             inner.runs.push(run);
@@ -261,6 +267,28 @@ fn bytes(path: PathBuf) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_paths_do_not_stay_in_memory() {
+        let temporary = tempfile::tempdir().unwrap();
+        let entries = Entries::new(Dir::open(temporary.path()).unwrap());
+        let mut page = Page::default();
+        for number in 0..3000 {
+            page.push(Path::new(&format!("{number:04}/{}", "long".repeat(1000))), What::Directory { mode: 0o755 });
+            entries.turn(&mut page).unwrap();
+        }
+        entries.close(page).unwrap();
+        assert!(entries.inner().bytes < PATHS_IN_MEMORY && entries.inner().runs.len() == 1);
+        let mut count = 0;
+        entries
+            .for_each(|path, _| {
+                assert!(path.starts_with(format!("{count:04}/").as_bytes()));
+                count += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(count, 3000);
+    }
 
     #[test]
     fn entries_come_out_sorted_also_when_they_did_not_fit_in_memory() {

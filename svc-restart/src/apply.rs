@@ -4,6 +4,7 @@
 //! run can be told and taken back. Whatever happens, no more than one batch is down at a time.
 
 use std::os::fd::AsFd;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -114,8 +115,14 @@ impl Run<'_> {
         let taken: Vec<Taken> = match group {
             [step] => vec![take(step)],
             several => std::thread::scope(|scope| {
-                let running: Vec<_> = several.iter().map(|step| scope.spawn(move || take(step))).collect();
-                running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
+                let begin = |step| std::thread::Builder::new().spawn_scoped(scope, move || take(step));
+                let running: Vec<_> = several.iter().map(|step| (step, begin(step))).collect();
+                // Where no more threads are to be had, one instance comes after the other: that is no reason to stop here.
+                let end = |(step, thread): (_, std::io::Result<ScopedJoinHandle<'_, Taken>>)| match thread {
+                    Ok(thread) => thread.join().unwrap_or_else(|_| lost()),
+                    Err(_) => take(step),
+                };
+                running.into_iter().map(end).collect()
             }),
         };
         let mut first = None;
