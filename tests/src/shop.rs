@@ -141,7 +141,7 @@ impl Shop {
         if !shelf.exists() {
             fs::create_dir(&shelf).expect("make a shelf");
             for binary in fs::read_dir(binaries::directory()).expect("list the binaries").flatten() {
-                if binary.file_name().to_string_lossy().starts_with("release-") {
+                if ["release-", "svc-"].iter().any(|kind| binary.file_name().to_string_lossy().starts_with(kind)) {
                     let place = shelf.join(binary.file_name());
                     fs::hard_link(binary.path(), &place)
                         .or_else(|_| fs::copy(binary.path(), &place).map(drop))

@@ -257,3 +257,26 @@ fn names_with_shell_characters_in_an_edited_record_are_refused() {
     assert_eq!(undone.exits(5).record().code(), "input.instance", "{undone}");
     assert!(!shop.path().join("x").exists());
 }
+
+/// Nobody else is this user, so the limit counts the tool's own threads and commands.
+const ALONE: u32 = 54_321;
+
+#[test]
+fn where_no_more_threads_are_to_be_had_every_instance_is_answered_for() {
+    if !skip::is_root() || !skip::has("setpriv") || !skip::has("prlimit") {
+        skip!("a limit for one user needs root, setpriv and prlimit");
+    }
+    let shop = Shop::new();
+    let path = format!("{}:/usr/bin:/bin", shop.binaries_for_all().display());
+    let restart = "exec svc-restart --via exec --batch 3 --parallel --command restart=true --command status=true a b c";
+    let mut done = Vec::new();
+    for limit in 3..=12 {
+        let words = format!("setpriv --reuid {ALONE} --regid {ALONE} --clear-groups prlimit --nproc={limit}");
+        let run = shop.pipe(restart).env("PATH", &path).under(words.split(' ')).run();
+        let counts = &run.exits_one_of(&[0, 1]).record()["stages"][0]["counts"];
+        let [ours, failed, untouched] = ["done", "failed", "untouched"].map(|what| counts[what].as_u64().unwrap_or(9));
+        assert_eq!(ours + failed + untouched, 3, "{limit}: {run}");
+        done.push(ours);
+    }
+    assert!(done[0] < 3 && done.last() == Some(&3), "{done:?}");
+}
