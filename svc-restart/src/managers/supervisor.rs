@@ -159,8 +159,9 @@ impl Manager for Supervisor {
 
 /// Whether the program ran and ended; else it could not be run at all.
 fn ended_by_itself(info: &Value) -> bool {
-    let why = info.text("spawnerr");
-    why.is_empty() || why.to_ascii_lowercase().contains("exited too quickly")
+    // The second where the machine is so slow that the program has not ended "too quickly".
+    let why = info.text("spawnerr").to_ascii_lowercase();
+    why.is_empty() || ["exited too quickly", "bad exit code"].iter().any(|ended| why.contains(ended))
 }
 
 fn condition(info: &Value) -> Condition {
