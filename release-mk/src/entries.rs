@@ -73,20 +73,18 @@ impl Page {
         self.held.len() >= PAGE / 4 * 3 || self.paths.len() >= PATHS / 4 * 3
     }
 
-    /// Gives back most of the room that long paths, or the end of the work, left unused.
-    fn shrink(&mut self) {
+    /// Brings the entries into the order of the listing, and gives back most of the room that long paths, or the end of the
+    /// work, left unused.
+    fn finish(mut self) -> Self {
+        let Self { paths, held } = &mut self;
+        held.sort_unstable_by(|(one, _), (other, _)| order(&paths[one.clone()], &paths[other.clone()]));
         if self.held.len() < PAGE / 2 {
             self.held.shrink_to_fit();
         }
         if self.paths.len() < PATHS / 2 {
             self.paths.shrink_to_fit();
         }
-    }
-
-    /// Brings the entries into the order of the listing.
-    fn sort(&mut self) {
-        let Self { paths, held } = self;
-        held.sort_unstable_by(|(one, _), (other, _)| order(&paths[one.clone()], &paths[other.clone()]));
+        self
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &What)> {
@@ -128,9 +126,8 @@ impl Entries {
             inner.bytes += path.len();
         }
         if inner.loose.is_full() {
-            let mut full = std::mem::take(&mut inner.loose);
-            full.sort();
-            inner.pages.push(full);
+            let full = std::mem::take(&mut inner.loose);
+            inner.pages.push(full.finish());
         }
         self.bound(&mut inner)
     }
@@ -141,10 +138,9 @@ impl Entries {
     }
 
     /// Takes a thread's last page.
-    pub(crate) fn close(&self, mut page: Page) -> Result<()> {
-        // Here, as several threads do it at once.
-        page.sort();
-        page.shrink();
+    pub(crate) fn close(&self, page: Page) -> Result<()> {
+        // Before the lock, as several threads do it at once.
+        let page = page.finish();
         let mut inner = self.inner();
         inner.held += page.held.len();
         inner.bytes += page.paths.len();

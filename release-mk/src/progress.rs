@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a file takes on most disks, at least.
-const BLOCK: u64 = 4096;
+use crate::space::BLOCK;
+
 /// What a directory takes, and one more name of a file: less than on the disk, since both are written by the journal, which
 /// is quicker with many at once.
 const DIRECTORY: u64 = 1024;

@@ -10,7 +10,7 @@ use nix::sys::statvfs::statvfs;
 use crate::plan::Room;
 
 /// What a file takes on most disks, at least.
-const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 
 /// Asks the file system that holds `path`, or the nearest directory above it that exists.
 pub(crate) fn of(path: &Path) -> Result<Room> {

@@ -123,8 +123,8 @@ fn changed_configuration(root: &Root, manifest: &Manifest) -> Vec<String> {
         .collect()
 }
 
-/// As release-mk has it: links in `shared/` are an administrator's choice and are followed. Nothing is waited for: neither a
-/// FIFO or a device nor a file of more than [`MOST`], whose digest is `None`.
+/// As release-mk has it: links in `shared/` are an administrator's choice and are followed. Nothing is waited for: no
+/// FIFO, no device, and no file of more than [`MOST`], whose digest is `None`.
 fn digest(root: &Root, path: &str) -> anyhow::Result<Option<String>> {
     let place = root.path().join("shared").join(path);
     // Before it is opened: that alone can be too much for a device.
@@ -133,23 +133,14 @@ fn digest(root: &Root, path: &str) -> anyhow::Result<Option<String>> {
     if about.len() > MOST {
         return Ok(None);
     }
-    let mut file = File::options()
+    let file = File::options()
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK)
         .open(place)
         .with_context(|| format!("open shared/{path}"))?;
-    let mut sum = Sha256::new();
-    let mut read = 0;
-    let mut buffer = [0; 64 << 10];
-    loop {
-        match file.read(&mut buffer).with_context(|| format!("read shared/{path}"))? {
-            0 => return Ok(Some(format!("sha256:{}", store::listing::hex(&sum.finalize())))),
-            // It grows while it is read.
-            _ if read > MOST => return Ok(None),
-            n => {
-                sum.update(&buffer[..n]);
-                read += n as u64;
-            }
-        }
-    }
+    let mut bytes = Vec::new();
+    file.take(MOST + 1).read_to_end(&mut bytes).with_context(|| format!("read shared/{path}"))?;
+    // It may have grown since.
+    let is_small = bytes.len() as u64 <= MOST;
+    Ok(is_small.then(|| format!("sha256:{}", store::listing::hex(&Sha256::digest(bytes)))))
 }

@@ -14,6 +14,15 @@ fn as_user(shop: &Shop, uid: u32, script: &str) -> Pipe {
     shop.pipe(script).env("PATH", path).under(words.split(' '))
 }
 
+/// A shop with a source, and an empty root that is the owner's.
+fn owned() -> Shop {
+    let shop = Shop::new();
+    shop.source("v1");
+    std::fs::create_dir(shop.root()).expect("make the root");
+    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    shop
+}
+
 fn all_is_the_owners(shop: &Shop, when: &str) {
     let listing = shop.listing();
     for path in listing.paths().into_iter().chain([Path::new("")]) {
@@ -27,10 +36,7 @@ fn what_root_makes_in_somebodys_root_is_theirs() {
     if !skip::is_root() || !skip::has("setpriv") {
         skip!("acting as several users needs root and setpriv");
     }
-    let shop = Shop::new();
-    shop.source("v1");
-    std::fs::create_dir(shop.root()).expect("make the root");
-    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    let shop = owned();
     let deploy = "release-mk --root $ROOT --from v1 | release-switch --report $ROOT/shared/report.json | release-switch --undo | release-gc --keep 2";
     for turn in 0..3 {
         shop.pipe(deploy).run().exits(0).record();
@@ -49,10 +55,7 @@ fn what_the_owner_may_not_read_is_told_before_and_while_it_is_copied() {
     if !skip::is_root() {
         skip!("acting as another user needs root");
     }
-    let shop = Shop::new();
-    shop.source("v1");
-    std::fs::create_dir(shop.root()).expect("make the root");
-    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    let shop = owned();
     shop.pipe("release-mk --root $ROOT --from v1 --name v1").run().exits(0);
     let closed = "mkdir v1/d && install -m 600 /dev/null v1/d/key && install -m 600 /dev/null v1/token";
     shop.pipe(closed).run().exits(0);
@@ -77,10 +80,7 @@ fn a_step_that_root_started_runs_as_the_owner_at_home() {
     if !skip::is_root() {
         skip!("acting as another user needs root");
     }
-    let shop = Shop::new();
-    shop.source("v1");
-    std::fs::create_dir(shop.root()).expect("make the root");
-    chown(shop.root(), Some(OWNER), Some(OWNER)).expect("give it away");
+    let shop = owned();
     let script = "release-mk --root $ROOT --from v1 --name v1 --step 'who=echo $(id -un) $USER $HOME > who'";
     shop.pipe(script).env("HOME", "/root").run().exits(0).record();
     let who = std::fs::read_to_string(shop.root().join("releases/v1/who")).expect("read what the step wrote");

@@ -18,11 +18,12 @@ use crate::metadata;
 use crate::progress::Meter;
 use crate::shown::shown;
 use crate::source::survey::{Sizes, Survey};
+use crate::space::BLOCK;
 
 /// What the file holds, as a survey of a directory would say it.
 pub(crate) fn survey(file: &File) -> Result<Survey> {
     let stat = file.metadata().context("look at the source")?;
-    let disk_bytes = stat.len().next_multiple_of(4096).min((stat.blocks() * 512).max(4096));
+    let disk_bytes = stat.len().next_multiple_of(BLOCK).min((stat.blocks() * 512).max(BLOCK));
     Ok(Survey { files: 1, sizes: Some(Sizes { bytes: stat.len(), disk_bytes }), ..Survey::default() })
 }
 

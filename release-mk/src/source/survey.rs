@@ -15,6 +15,7 @@ use crate::children::{Buffer, Children};
 use crate::exclude::Exclude;
 use crate::pool::{self, Worker};
 use crate::shown::shown;
+use crate::space::BLOCK;
 
 /// So many refused entries are named; the rest is counted.
 const NAMED: usize = 5;
@@ -100,7 +101,7 @@ impl Survey {
                 let sizes = self.sizes.get_or_insert_default();
                 sizes.bytes += stat.size();
                 let blocks = u64::try_from(stat.0.st_blocks).unwrap_or(0) * 512;
-                sizes.disk_bytes += if blocks < stat.size() { blocks } else { stat.size().next_multiple_of(4096) };
+                sizes.disk_bytes += if blocks < stat.size() { blocks } else { stat.size().next_multiple_of(BLOCK) };
                 // Only what others may not read can be closed to us.
                 if stat.mode() & 0o004 == 0 && faccessat(dir, name, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err() {
                     self.refuse(path, "may not be read");
@@ -182,7 +183,7 @@ impl Look<'_> {
         if !path.as_os_str().is_empty() {
             here.directories += 1;
             if self.closeness == Closeness::Files {
-                here.sizes.get_or_insert_default().disk_bytes += 4096;
+                here.sizes.get_or_insert_default().disk_bytes += BLOCK;
             }
             let identity = dir.own_stat()?.identity();
             if identity == self.root {
