@@ -173,10 +173,8 @@ fn condition(info: &Value) -> Condition {
         "STOPPED" => Condition::Stopped,
         "EXITED" => failed(format!("its process exited with {}", info.number("exitstatus")), Fault::Release),
         state @ ("BACKOFF" | "FATAL") => {
-            let why = info.text("spawnerr");
-            let fault =
-                if why.is_empty() || why.contains("exited too quickly") { Fault::Release } else { Fault::Nobody };
-            failed(format!("{state} {why}").trim_end().to_owned(), fault)
+            let fault = if ended_by_itself(info) { Fault::Release } else { Fault::Nobody };
+            failed(format!("{state} {}", info.text("spawnerr")).trim_end().to_owned(), fault)
         }
         _ => Condition::Unknown,
     }
@@ -187,4 +185,32 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let Ok(Answer::Value(info)) = rpc::understand(&String::from_utf8_lossy(bytes)) else { return };
     assert!(condition(&info) != Condition::Running || info.text("statename") == "RUNNING");
     ended_by_itself(&info);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_and_ended_is_the_releases_fault_and_what_could_not_be_run_is_nobodys() {
+        let spawnerrs = [
+            ("", Fault::Release),
+            ("Exited too quickly (process log may have details)", Fault::Release),
+            ("Bad exit code 1", Fault::Release),
+            ("can't find command '/srv/current/app'", Fault::Nobody),
+            ("command at '/srv/current/app' is not executable", Fault::Nobody),
+        ];
+        for (spawnerr, fault) in spawnerrs {
+            for state in ["BACKOFF", "FATAL"] {
+                let members = [("statename", state), ("spawnerr", spawnerr)];
+                let members = members.map(|(name, text)| (name.to_owned(), Value::Text(text.to_owned())));
+                let reason = format!("{state} {spawnerr}").trim_end().to_owned();
+                assert_eq!(
+                    condition(&Value::Members(members.into())),
+                    Condition::Failed(Down { reason, fault }),
+                    "{state} {spawnerr}"
+                );
+            }
+        }
+    }
 }
