@@ -4,7 +4,7 @@
 //! that it is there and goes on only when the story ends.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -32,7 +32,7 @@ if [ "$hit" ]; then
     echo "$*" >>"$HALT_DIR/hits"
     [ "$(wc -l <"$HALT_DIR/hits")" = "$HALT_NTH" ] || hit=
 fi
-halt() { : >"$HALT_DIR/reached"; exec flock -s "$HALT_DIR/alive" true <&- >/dev/null 2>&1; }
+halt() { exec flock -s "$HALT_DIR/alive" true <&- 2>/dev/null >"$HALT_DIR/reached"; }
 [ "$hit" != before ] || halt
 real=$(PATH=${PATH#"$HALT_DIR:"} && command -v "$name") || exit 0
 [ "$hit" = after ] || exec "$real" "$@"
@@ -119,19 +119,20 @@ impl Halt {
         }
         running.signal_all(Signal::SIGKILL);
         drop(running);
-        kill_halted(&Self::dir(shop));
+        kill_halted(&reached);
     }
 }
 
-/// What a stage runs has a process group of its own: the halted program is killed by what it waits for, or by the name it
-/// was called by if it does not wait yet.
-fn kill_halted(dir: &Path) {
-    let dir = format!("{}/", dir.display());
+/// What a stage runs has a process group of its own: the halted program is who has `reached` open. Its command line says nothing
+/// for as long as it becomes flock, which a busy machine makes a while.
+fn kill_halted(reached: &Path) {
+    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let reached = identity(reached).expect("what the halted program opened is there");
     for process in fs::read_dir("/proc").expect("read /proc").flatten() {
-        let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw);
+        let mut open = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
         if let Some(pid) = pid
-            && words.split(|byte| *byte == 0).any(|word| word.starts_with(dir.as_bytes()))
+            && open.any(|file| identity(&file.path()) == Some(reached))
         {
             let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
         }

@@ -184,7 +184,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits for a condition that nothing announces; looks every millisecond, gives up after 30 s.
+/// Waits for a condition that nothing announces; looks every millisecond, gives up after 60 s.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
