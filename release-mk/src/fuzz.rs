@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use dir::Dir;
@@ -18,14 +19,17 @@ use crate::progress::Meter;
 use crate::source::archive::target::Target;
 use crate::source::archive::{Limits, names, symlinks, tar, zip};
 
-/// A tar archive, plain or compressed, is unpacked beneath a directory or refused as a whole.
+/// A tar archive, plain or compressed, is unpacked beneath a directory or refused as a whole; a plain one comes to the same
+/// whether it is read as a stream, as it is where its own digest is wanted, or by its headers.
 pub fn tar(bytes: &[u8]) {
-    unpacked(bytes, |file, target| tar::read(file, target, &mut || Ok(())).map(drop));
+    let [stream, headers] = [true, false]
+        .map(|hashed| unpacked(bytes, hashed, |file, target| tar::read(file, target, &mut || Ok(())).map(drop)));
+    assert_eq!(stream, headers, "read in two ways it is two things");
 }
 
 /// A zip archive is unpacked beneath a directory or refused as a whole.
 pub fn zip(bytes: &[u8]) {
-    unpacked(bytes, |file, target| zip::read(file, target, &mut || Ok(())).map(drop));
+    unpacked(bytes, true, |file, target| zip::read(file, target, &mut || Ok(())).map(drop));
 }
 
 /// The names of members, one to a line, are paths beneath the top or refused; and of symlinks among them, `NAME -> TARGET`,
@@ -79,8 +83,9 @@ fn followed(path: &Path, links: &BTreeMap<PathBuf, std::ffi::OsString>) -> bool 
 }
 
 /// Unpacks into an empty directory and looks at what is there: only plain files, directories and links that stay
-/// inside, none with rights that an archive must not give, no more than is allowed, and nothing beside it.
-fn unpacked(bytes: &[u8], read: impl FnOnce(File, &Target<'_>) -> Result<()>) {
+/// inside, none with rights that an archive must not give, no more than is allowed, and nothing beside it. Says what came of
+/// an archive that was not refused.
+fn unpacked(bytes: &[u8], hashed: bool, read: impl FnOnce(File, &Target<'_>) -> Result<()>) -> Option<Tree> {
     let place = place();
     let (top, beside) = (place.join("tree"), place.join("beside"));
     fs::create_dir_all(&top).expect("make a directory");
@@ -101,8 +106,9 @@ fn unpacked(bytes: &[u8], read: impl FnOnce(File, &Target<'_>) -> Result<()>) {
             now: 1_800_000_000,
             previous: None,
             timeless: false,
-            hashed: true,
+            hashed,
             blobs: None,
+            stopped: AtomicBool::new(false),
         };
         read(archive.try_clone().expect("a second descriptor"), &target)
     };
@@ -113,7 +119,10 @@ fn unpacked(bytes: &[u8], read: impl FnOnce(File, &Target<'_>) -> Result<()>) {
         assert!(failure.is_some() || disk, "refused without a code: {error:#}");
     }
     let mut bytes = 0;
+    let mut there = Tree::new();
     walk(&top, &mut |path, meta| {
+        let content = if meta.is_file() { fs::read(path).expect("read a file") } else { Vec::new() };
+        there.insert(path.to_owned(), (meta.mode(), meta.mtime(), content));
         assert!(meta.is_dir() || meta.is_file() || meta.is_symlink(), "{} is something else", path.display());
         if !meta.is_symlink() {
             assert_eq!(meta.mode() & 0o7022, 0, "{} has the mode {:o}", path.display(), meta.mode());
@@ -127,13 +136,17 @@ fn unpacked(bytes: &[u8], read: impl FnOnce(File, &Target<'_>) -> Result<()>) {
         }
     });
     assert!(bytes <= limits.archive_bytes(), "{bytes} bytes were unpacked");
-    let mut there: Vec<_> = fs::read_dir(&place).expect("list").flatten().map(|entry| entry.file_name()).collect();
-    there.sort();
-    assert_eq!(there, ["archive", "beside", "tree"], "something was made beside the tree");
+    let mut made: Vec<_> = fs::read_dir(&place).expect("list").flatten().map(|entry| entry.file_name()).collect();
+    made.sort();
+    assert_eq!(made, ["archive", "beside", "tree"], "something was made beside the tree");
     assert_eq!(fs::read(beside.join("canary")).expect("the canary"), b"untouched");
     assert_eq!(fs::read_dir(&beside).expect("list").count(), 1, "something was made beside the tree");
     fs::remove_dir_all(&top).expect("clear the tree");
+    whole.then_some(there)
 }
+
+/// Mode, time and content of each path.
+type Tree = BTreeMap<PathBuf, (u32, i64, Vec<u8>)>;
 
 /// A directory in memory that is this thread's own.
 fn place() -> PathBuf {

@@ -3,11 +3,10 @@
 
 mod site;
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use site::{Run, Site};
+use site::Site;
 use tar::{Builder, EntryType, Header};
 
 /// One entry, with its name as it stands in the header: the crate's own setters refuse what is wanted here.
@@ -204,11 +203,15 @@ fn of_an_archive_what_is_excluded_stays_behind_and_what_is_unchanged_is_linked()
 #[test]
 fn a_damaged_archive_is_refused_wherever_it_is_cut() {
     let site = Site::new();
-    let good = archive(&[file("a"), file("b"), entry(EntryType::Directory, "d"), file("d/c")]);
-    for length in [0, 1, 100, 511, 512, 700, 1024, 1500, 2048, 3000] {
+    let large = Entry { content: vec![7; 300_000], ..file("large") };
+    let good = archive(&[file("a"), file("b"), entry(EntryType::Directory, "d"), large, file("d/c")]);
+    let lengths =
+        [0, 1, 100, 511, 512, 515, 519, 700, 1024, 1500, 2048, 3000, 3072, 100_000, 302_000, good.len() - 1024];
+    for length in lengths {
         let path = site.write("cut.tar", &good[..length]);
-        let run = site.mk(&path, &["--name", "cut"]).expect(77);
-        assert_eq!(run.code(), "archive.damaged", "cut to {length}");
+        for run in [site.mk(&path, &["--name", "cut"]), site.stream(&good[..length], &["--name", "cut"])] {
+            assert_eq!(run.expect(77).code(), "archive.damaged", "cut to {length}");
+        }
     }
     let mut flipped = good.clone();
     flipped[20] ^= 1;
@@ -265,13 +268,11 @@ fn gnu_tar_and_its_compressors_are_read_by_content_from_a_file_and_from_a_stream
             .unwrap();
         assert!(differs.status.success(), "{}", String::from_utf8_lossy(&differs.stdout));
 
-        let mut streamed = site.command();
-        let streamed = streamed.args(["--from", "-", "--name", &format!("{id}-stream")]);
-        let mut streamed =
-            streamed.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        streamed.stdin.take().unwrap().write_all(&std::fs::read(&path).unwrap()).unwrap();
-        let run = Run::of(&streamed.wait_with_output().unwrap()).expect(0);
+        let streamed = format!("{id}-stream");
+        let run = site.stream(&std::fs::read(&path).unwrap(), &["--name", &streamed]).expect(0);
         assert_eq!(run.record["release"]["source"]["kind"], "stream");
+        let listing = |id: &str| std::fs::read(site.path(&format!("root/.cutover/tree/{id}"))).unwrap();
+        assert_eq!(listing(&id), listing(&streamed), "{name}");
     }
 }
 

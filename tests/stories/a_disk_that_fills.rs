@@ -31,6 +31,11 @@ fn whatever_fills_it_the_live_release_and_its_history_stay_and_nothing_is_left()
             "{ mkdir big; head -c 300M /dev/urandom >big/file; tar c big; } | release-mk --root $ROOT --from -",
             0,
         ),
+        (
+            "an archive",
+            "{ mkdir big; head -c 300M /dev/urandom >big/file; tar cf big.tar big; }; release-mk --root $ROOT --from big.tar",
+            0,
+        ),
         ("a stream of many files", "python3 many.py | release-mk --root $ROOT --from -", 0),
         ("a step", "release-mk --root $ROOT --from v1 --step 'fill=head -c 300M /dev/urandom >big'", 1),
     ] {

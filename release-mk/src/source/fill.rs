@@ -1,6 +1,7 @@
 //! Puts a source, whichever kind it is, into an empty tree.
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
@@ -66,6 +67,7 @@ impl Fill<'_> {
             timeless: matches!(source, Source::Git(_)),
             hashed,
             blobs: blobs.as_ref(),
+            stopped: AtomicBool::new(false),
         };
         match source {
             Source::Directory { dir, .. } => {

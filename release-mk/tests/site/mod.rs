@@ -1,6 +1,7 @@
 //! A throw-away root, and release-mk run in it.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -42,6 +43,16 @@ impl Site {
 
     pub(crate) fn mk(&self, from: &Path, arguments: &[&str]) -> Run {
         Run::of(&self.command().arg("--from").arg(from).args(arguments).output().unwrap())
+    }
+
+    /// Lets release-mk read a stream of these bytes.
+    pub(crate) fn stream(&self, bytes: &[u8], arguments: &[&str]) -> Run {
+        let mut command = self.command();
+        command.args(["--from", "-"]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // What it refuses it does not read to the end.
+        let _ = child.stdin.take().unwrap().write_all(bytes);
+        Run::of(&child.wait_with_output().unwrap())
     }
 
     /// The names in `releases/`, `.cutover/staging/` and `.cutover/trash/`.

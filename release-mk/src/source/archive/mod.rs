@@ -6,6 +6,7 @@
 
 mod complete;
 pub(crate) mod names;
+mod plain;
 mod sparse;
 pub(crate) mod stream;
 pub(crate) mod symlinks;

@@ -94,7 +94,22 @@ impl<'a> State<'a> {
         anyhow::Error::new(error).context(failure)
     }
 
-    fn tick(&self) -> io::Result<()> {
+    /// The parser has met the end of the stream.
+    pub(super) fn end(&self) {
+        self.ended.set(true);
+    }
+
+    /// The parser has read up to here; an error when it holds too much of that in memory.
+    pub(super) fn has_read_to(&self, position: u64) -> io::Result<()> {
+        if position > self.furthest.get() {
+            return Err(io::Error::other("the headers of an entry are longer than 1 MiB"));
+        }
+        self.position.set(position);
+        Ok(())
+    }
+
+    /// Looks after the signals and the pipe, now and then.
+    pub(super) fn tick(&self) -> io::Result<()> {
         if self.last_tick.get().elapsed() < TICK {
             return Ok(());
         }
@@ -137,7 +152,7 @@ impl<'a> Stream<'a> {
                 }
                 Ok(Message::End { sha256 }) => {
                     self.state.sha256.set(sha256);
-                    self.state.ended.set(true);
+                    self.state.end();
                     return Ok(false);
                 }
                 Ok(Message::Failed(error)) => return Err(error),
@@ -155,11 +170,7 @@ impl Read for Stream<'_> {
         }
         let ready = &self.chunk[self.at..];
         let count = ready.len().min(buffer.len());
-        let position = self.state.position.get() + count as u64;
-        if position > self.state.furthest.get() {
-            return Err(io::Error::other("the headers of an entry are longer than 1 MiB"));
-        }
-        self.state.position.set(position);
+        self.state.has_read_to(self.state.position.get() + count as u64)?;
         buffer[..count].copy_from_slice(&ready[..count]);
         self.at += count;
         Ok(count)

@@ -4,32 +4,66 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use tar::EntryType;
+use rustix::fs::Advice;
+use tar::{Entries, Entry, EntryType};
 
+use super::plain::{self, Plain};
 use super::refuse;
 use super::sparse::Sparse;
 use super::stream::{State, Stream};
 use super::target::Target;
 use super::unpack::{Header, Unpack, unpack};
 use crate::content::Sha;
+use crate::pool::{self, Worker};
 
 /// Unpacks a tar archive, compressed or not, from a file or a stream, and says the digest of what was read
 /// if that is asked for.
 pub(crate) fn read(from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
+    if !target.hashed && plain::is_plain(&from) {
+        return read_plain(&Arc::new(from), target, tick).map(|()| None);
+    }
     let state = State::new(tick);
-    unpack(target, |unpack| parse(Stream::begin(from, target.hashed, &state), &state, unpack))?;
+    unpack(target, |unpack| {
+        let mut archive = ::tar::Archive::new(Stream::begin(from, target.hashed, &state));
+        let entries = archive.entries().map_err(|error| state.blame(error))?;
+        parse(entries, &state, &mut |entry| one(entry, None, unpack))?;
+        drain(&mut archive.into_inner(), &state)
+    })?;
     Ok(state.sha256())
 }
 
-fn parse(stream: Stream<'_>, state: &State<'_>, unpack: &mut Unpack<'_>) -> Result<()> {
-    let mut archive = ::tar::Archive::new(stream);
-    let blame = |error: std::io::Error| state.blame(error);
-    for entry in archive.entries().map_err(blame)? {
-        let mut entry = entry.map_err(blame)?;
+/// Only the headers are read one after the other.
+fn read_plain(from: &Arc<File>, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    // Not being told only makes it slower.
+    let _ = rustix::fs::fadvise(from, 0, None, Advice::Sequential);
+    let work = |_: &Worker<'_, ()>, (): &mut (), ()| {
+        let mut stopped = || match target.is_stopped() {
+            true => bail!("stopped"),
+            false => Ok(()),
+        };
+        let state = State::new(&mut stopped);
+        unpack(target, |unpack| {
+            let mut archive = ::tar::Archive::new(Plain::new(Arc::clone(from), &state));
+            let entries = archive.entries_with_seek().map_err(|error| state.blame(error))?;
+            parse(entries, &state, &mut |entry| one(entry, Some(from), unpack))?;
+            drain(&mut archive.into_inner(), &state)
+        })
+    };
+    pool::run(vec![()], || (), work, || tick().inspect_err(|_| target.stop())).map(drop)
+}
+
+fn parse<R: Read>(
+    entries: Entries<'_, R>,
+    state: &State<'_>,
+    one: &mut dyn FnMut(&mut Entry<'_, R>) -> Result<()>,
+) -> Result<()> {
+    for entry in entries {
+        let mut entry = entry.map_err(|error| state.blame(error))?;
         state.expect_headers_behind(stored_size(&entry));
-        one(&mut entry, unpack).map_err(|error| match error.downcast::<std::io::Error>() {
+        one(&mut entry).map_err(|error| match error.downcast::<std::io::Error>() {
             Ok(error) => state.blame(error),
             Err(error) => error,
         })?;
@@ -38,20 +72,19 @@ fn parse(stream: Stream<'_>, state: &State<'_>, unpack: &mut Unpack<'_>) -> Resu
     if state.has_ended() {
         bail!(refuse("archive.damaged", "the archive is damaged: it ends without an end marker"));
     }
-    state.expect_anything();
-    drain(&mut archive.into_inner()).map_err(blame)?;
     Ok(())
 }
 
 /// What an entry takes in the archive; one with holes says what it takes without.
-fn stored_size(entry: &::tar::Entry<'_, Stream<'_>>) -> u64 {
+fn stored_size<R: Read>(entry: &Entry<'_, R>) -> u64 {
     match entry.header().entry_type() {
         EntryType::GNUSparse => entry.header().entry_size().unwrap_or(0),
         _ => entry.size(),
     }
 }
 
-fn one(entry: &mut ::tar::Entry<'_, Stream<'_>>, unpack: &mut Unpack<'_>) -> Result<()> {
+/// Hands one entry over; `archive` is given where a file's bytes need not be read here.
+fn one<R: Read>(entry: &mut Entry<'_, R>, archive: Option<&Arc<File>>, unpack: &mut Unpack<'_>) -> Result<()> {
     let kind = entry.header().entry_type();
     let sparse = Sparse::of(entry)?;
     let name = sparse.as_ref().map_or_else(|| entry.path_bytes().into_owned(), |sparse| sparse.name.clone());
@@ -65,9 +98,12 @@ fn one(entry: &mut ::tar::Entry<'_, Stream<'_>>, unpack: &mut Unpack<'_>) -> Res
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse if name.ends_with(b"/") => {
             unpack.directory(&name, header)
         }
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => match sparse {
-            Some(sparse) => unpack.file(&name, header, sparse.size, &mut sparse.fill(entry)?),
-            None => {
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => match (sparse, archive) {
+            (Some(sparse), _) => unpack.file(&name, header, sparse.size, &mut sparse.fill(entry)?),
+            (None, Some(from)) if kind != EntryType::GNUSparse => {
+                unpack.stored_file(&name, header, entry.size(), from, entry.raw_file_position())
+            }
+            (None, _) => {
                 let size = entry.size();
                 unpack.file(&name, header, size, entry)
             }
@@ -96,15 +132,16 @@ fn one(entry: &mut ::tar::Entry<'_, Stream<'_>>, unpack: &mut Unpack<'_>) -> Res
 }
 
 /// Reads to the end of the compressed data, whose checksum comes last. Behind the end marker only zeros may follow.
-fn drain(stream: &mut Stream<'_>) -> std::io::Result<()> {
+fn drain(stream: &mut impl Read, state: &State<'_>) -> Result<()> {
+    state.expect_anything();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let count = stream.read(&mut buffer)?;
+        let count = stream.read(&mut buffer).map_err(|error| state.blame(error))?;
         if count == 0 {
             return Ok(());
         }
         if buffer[..count].iter().any(|byte| *byte != 0) {
-            return Err(std::io::Error::other("something follows the end of the archive"));
+            return Err(state.blame(std::io::Error::other("something follows the end of the archive")));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where an archive goes: what decides about each of its entries, and who is told.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dir::Dir;
 
@@ -34,9 +35,21 @@ pub(crate) struct Target<'a> {
     pub(crate) hashed: bool,
     /// Where the digests of git's blobs are remembered.
     pub(crate) blobs: Option<&'a Blobs>,
+    /// Whether it is to end early; [`stop`](Self::stop) sets it.
+    pub(crate) stopped: AtomicBool,
 }
 
 impl Target<'_> {
+    /// Ends the work of every thread soon.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was asked for.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// Whether the previous release has the same file, and it was linked.
     pub(super) fn is_linked(&self, parent: &Dir, path: &Path, sha256: &Sha, size: u64, mode: u32, mtime: i64) -> bool {
         let mtime = (!self.timeless).then_some(mtime);

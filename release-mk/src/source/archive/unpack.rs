@@ -1,12 +1,12 @@
-//! Writing what an archive holds: judged entry by entry, through directory descriptors, small files by
-//! threads of their own.
+//! Writing what an archive holds: judged entry by entry, through directory descriptors, files by threads of their own.
 //!
 //! The tree is empty at first and everything is made exclusively, so whatever is there already is a duplicate;
 //! no symlink is followed on the way to a name, so nothing is written through one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -15,26 +15,19 @@ use anyhow::{Context, Result, bail};
 use dir::Dir;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
-use sha2::{Digest, Sha256};
 
 use super::complete::finish;
 use super::target::Target;
-use super::write::{Batch, Pending, conflict, create, write_batches};
-use super::{names, refuse, write};
+use super::write::{Admitted, BATCH, Bytes, Small, Work, conflict, damaged, large, write};
+use super::{names, refuse};
 use crate::blobs::Blob;
-use crate::content::{Sha, begin_writing};
+use crate::content::Sha;
 use crate::entries;
 use crate::metadata::ExactModes;
-use crate::shown::shown;
 
-/// Files up to this size are handed to a writer; larger ones are written while they are read.
-const SMALL: u64 = 256 * 1024;
-/// A batch for a writer: so many bytes or files.
-const BATCH_BYTES: usize = 256 * 1024;
+/// Files of a batch.
 const BATCH_FILES: usize = 64;
-/// A batch that lacks one byte may get the largest small file, and one byte more tells that it has ended.
-const BUFFER: usize = BATCH_BYTES + SMALL as usize + 1;
-/// Batches that wait, with their buffers of half a MiB.
+/// Batches that wait, with their buffers of a quarter of a MiB, and large files of a plain archive.
 const IN_FLIGHT: usize = 8;
 const WRITERS: usize = 2;
 
@@ -49,23 +42,16 @@ pub(crate) struct Header {
     pub(crate) blob: Option<Blob>,
 }
 
-/// A file that is accepted.
-struct Admitted {
-    parent: Arc<Dir>,
-    path: PathBuf,
-    mode: u32,
-    mtime: TimeSpec,
-}
-
 /// An archive that is being unpacked.
 pub(crate) struct Unpack<'a> {
     target: &'a Target<'a>,
     directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
     symlinks: BTreeMap<PathBuf, OsString>,
     hard_links: Vec<(PathBuf, PathBuf)>,
-    batch: Batch,
-    to_writers: SyncSender<Batch>,
+    batch: Option<(Bytes, Vec<Small>)>,
+    to_writers: SyncSender<Work>,
     used: Receiver<Vec<u8>>,
+    scratch: Vec<u8>,
     modes: &'a ExactModes,
     parent: Option<(PathBuf, Arc<Dir>)>,
     seen: u64,
@@ -74,21 +60,21 @@ pub(crate) struct Unpack<'a> {
 
 /// Lets `parse` hand over the entries of an archive and completes the tree. Nothing is durable yet.
 pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) -> Result<()>) -> Result<()> {
-    let (to_writers, batches) = sync_channel(IN_FLIGHT);
-    let batches = Mutex::new(Some(batches));
+    let (to_writers, works) = sync_channel(IN_FLIGHT);
+    let works = Mutex::new(Some(works));
     let (give_back, used) = sync_channel(IN_FLIGHT);
     let modes = ExactModes::beneath(target.tree);
     std::thread::scope(|scope| {
-        let writers: Vec<_> =
-            (0..WRITERS).map(|_| scope.spawn(|| write_batches(&batches, &give_back, target, &modes))).collect();
+        let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(|| write(&works, &give_back, target, &modes))).collect();
         let mut unpack = Unpack {
             target,
             directories: HashMap::new(),
             symlinks: BTreeMap::new(),
             hard_links: Vec::new(),
-            batch: Batch::default(),
+            batch: None,
             to_writers,
             used,
+            scratch: Vec::new(),
             modes: &modes,
             parent: None,
             seen: 0,
@@ -154,38 +140,72 @@ impl Unpack<'_> {
 
     /// A regular file of `size` bytes, which `content` must hold exactly.
     pub(crate) fn file(&mut self, name: &[u8], header: Header, size: u64, content: &mut dyn Read) -> Result<()> {
-        let Some(Admitted { parent, path, mode, mtime }) = self.admit(name, header, size)? else { return Ok(()) };
-        let blob = header.blob;
-        if size > SMALL {
-            return self.large_file(Admitted { parent, path, mode, mtime }, blob, size, content);
-        }
-        let Batch { bytes, filled, files } = &mut self.batch;
-        // Zeroed once for each buffer, not for each file.
-        bytes.resize(BUFFER, 0);
-        let start = *filled;
-        let end = start + usize::try_from(size).unwrap_or(BUFFER);
-        // One byte more than there should be, so that its end is seen.
-        if read_full(content, &mut bytes[start..=end])? != end - start {
-            bail!(damaged(&path));
-        }
-        *filled = end;
-        files.push(Pending { parent, path, mode, mtime, content: start..end, blob });
-        if files.len() >= BATCH_FILES || end >= BATCH_BYTES {
+        let Some(file) = self.admit(name, header, size)? else { return Ok(()) };
+        let Some(small) = usize::try_from(size).ok().filter(|size| *size <= BATCH) else {
+            let mut read = |_, piece: &mut [u8]| Ok(read_full(content, piece)?);
+            return large(file, size, &mut read, &mut self.scratch, self.target, self.modes);
+        };
+        if !matches!(&self.batch, Some((Bytes::Read { filled, .. }, _)) if filled + small <= BATCH) {
             self.hand_over()?;
         }
-        Ok(())
+        let (Bytes::Read { bytes, filled }, files) = self.batch.get_or_insert_with(|| {
+            let mut bytes = self.used.try_recv().unwrap_or_default();
+            // Zeroed once for each buffer, not for each file.
+            bytes.resize(BATCH + 1, 0);
+            (Bytes::Read { bytes, filled: 0 }, Vec::with_capacity(BATCH_FILES))
+        }) else {
+            bail!("a batch of another kind")
+        };
+        let (start, end) = (*filled, *filled + small);
+        // One byte more than there should be, so that its end is seen.
+        if read_full(content, &mut bytes[start..=end])? != small {
+            bail!(damaged(&file.path));
+        }
+        *filled = end;
+        files.push((file, start..end));
+        self.hand_over_if_full()
+    }
+
+    /// A regular file whose `size` bytes are in a file that holds the archive, from `at` on; whoever writes them reads them.
+    pub(crate) fn stored_file(
+        &mut self,
+        name: &[u8],
+        header: Header,
+        size: u64,
+        archive: &Arc<File>,
+        at: u64,
+    ) -> Result<()> {
+        let Some(file) = self.admit(name, header, size)? else { return Ok(()) };
+        let Some(small) = usize::try_from(size).ok().filter(|size| *size <= BATCH) else {
+            return self.send(Work::Large { file, size, archive: Arc::clone(archive), at });
+        };
+        // Of one batch all bytes are read at once, with the headers between them.
+        let end_from = |first: u64| usize::try_from(at - first).map_or(usize::MAX, |start| start.saturating_add(small));
+        if !matches!(&self.batch, Some((Bytes::Stored { at: first, .. }, _)) if end_from(*first) <= BATCH) {
+            self.hand_over()?;
+        }
+        let (Bytes::Stored { at: first, .. }, files) = self.batch.get_or_insert_with(|| {
+            (Bytes::Stored { archive: Arc::clone(archive), at }, Vec::with_capacity(BATCH_FILES))
+        }) else {
+            bail!("a batch of another kind")
+        };
+        let end = end_from(*first);
+        files.push((file, end - small..end));
+        self.hand_over_if_full()
     }
 
     /// A regular file whose content is known without being read: linked to the previous release's, which has the same.
     /// False when that is not possible; the file is then still to come.
     pub(crate) fn known_file(&mut self, name: &[u8], header: Header, sha256: Sha, size: u64) -> Result<bool> {
         let before = (self.seen, self.bytes);
-        let Some(Admitted { parent, path, mode, mtime }) = self.admit(name, header, size)? else { return Ok(true) };
+        let Some(Admitted { parent, path, mode, mtime, blob }) = self.admit(name, header, size)? else {
+            return Ok(true);
+        };
         if !self.target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
             (self.seen, self.bytes) = before;
             return Ok(false);
         }
-        self.target.remember(header.blob, sha256, size);
+        self.target.remember(blob, sha256, size);
         self.target.entries.add([entries::file(path, mode, size, sha256)])?;
         Ok(true)
     }
@@ -216,48 +236,7 @@ impl Unpack<'_> {
         }
         let parent = self.parent_of(&path)?;
         let (mode, mtime) = ((header.mode & 0o755) | 0o600, self.time(header));
-        Ok(Some(Admitted { parent, path, mode, mtime }))
-    }
-
-    fn large_file(&self, file: Admitted, blob: Option<Blob>, size: u64, content: &mut dyn Read) -> Result<()> {
-        let Admitted { parent, path, mode, mtime } = file;
-        let parent = &*parent;
-        let (mut file, exact) = create(parent, &path, mode, self.modes)?;
-        let mut sha = Sha256::new();
-        let mut buffer = vec![0; 128 * 1024];
-        let mut done = 0;
-        loop {
-            let count = content.read(&mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            done += count as u64;
-            if done > size {
-                bail!(damaged(&path));
-            }
-            sha.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).with_context(|| format!("write {}", shown(&path)))?;
-            begin_writing(&file, done - count as u64, count as u64);
-        }
-        if done != size {
-            bail!(damaged(&path));
-        }
-        let sha256: Sha = sha.finalize().into();
-        self.target.remember(blob, sha256, size);
-        if self.target.previous.is_some() {
-            // Only now it is known to be the same; the copy makes room for the link.
-            let name = path.file_name().unwrap_or_default();
-            let aside = format!(".{}", dir::random_suffix());
-            parent.rename_new(name, parent, &aside)?;
-            if self.target.is_linked(parent, &path, &sha256, size, mode, mtime.tv_sec()) {
-                parent.remove_file(&aside)?;
-                return self.target.entries.add([entries::file(path, mode, size, sha256)]);
-            }
-            parent.rename_new(&aside, parent, name)?;
-        }
-        write::finish(&file, exact, mode, &mtime, &path)?;
-        self.target.meter.file(size);
-        self.target.entries.add([entries::file(path, mode, size, sha256)])
+        Ok(Some(Admitted { parent, path, mode, mtime, blob: header.blob }))
     }
 
     /// The path of an entry, `None` if it stays behind.
@@ -279,11 +258,22 @@ impl Unpack<'_> {
         Ok((!stays_behind).then_some(path))
     }
 
+    fn hand_over_if_full(&mut self) -> Result<()> {
+        match &self.batch {
+            Some((_, files)) if files.len() >= BATCH_FILES => self.hand_over(),
+            _ => Ok(()),
+        }
+    }
+
     fn hand_over(&mut self) -> Result<()> {
-        let bytes = self.used.try_recv().unwrap_or_default();
-        let empty = Batch { bytes, filled: 0, files: Vec::with_capacity(BATCH_FILES) };
-        let batch = std::mem::replace(&mut self.batch, empty);
-        self.to_writers.send(batch).ok().context("the writers are gone")
+        match self.batch.take() {
+            Some((bytes, files)) => self.send(Work::Batch { bytes, files }),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&self, work: Work) -> Result<()> {
+        self.to_writers.send(work).ok().context("the writers are gone")
     }
 
     fn parent_of(&mut self, path: &Path) -> Result<Arc<Dir>> {
@@ -334,8 +324,4 @@ fn read_full(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize
         }
     }
     Ok(got)
-}
-
-fn damaged(path: &Path) -> record::Failure {
-    refuse("archive.damaged", format!("the archive is damaged: '{}' is not as long as it says", shown(path)))
 }

@@ -1,13 +1,15 @@
-//! Small files of an archive, written by threads of their own.
+//! The files of an archive, written by threads of their own.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -18,25 +20,41 @@ use store::listing::Entry;
 use super::refuse;
 use super::target::Target;
 use crate::blobs::Blob;
-use crate::content::Sha;
+use crate::content::{Sha, begin_writing};
 use crate::metadata::ExactModes;
 use crate::shown::shown;
 use crate::{entries, metadata};
 
-/// Small files that wait to be written. Their bytes are in one piece, which is used again: handing thousands of small
-/// buffers from thread to thread costs more than filling them.
-#[derive(Default)]
-pub(super) struct Batch {
-    /// What is in the files, one behind the other, and room for more.
-    pub(super) bytes: Vec<u8>,
-    /// How much of it is taken.
-    pub(super) filled: usize,
-    /// The files in this order.
-    pub(super) files: Vec<Pending>,
+/// The most that a batch holds, and a small file.
+pub(super) const BATCH: usize = 256 * 1024;
+
+/// What a thread does at a time.
+pub(super) enum Work {
+    /// Small files.
+    Batch {
+        /// What is in them, one behind the other.
+        bytes: Bytes,
+        /// The files in this order.
+        files: Vec<Small>,
+    },
+    /// A larger file of an archive that is a file: its `size` bytes are there from `at` on.
+    Large { file: Admitted, size: u64, archive: Arc<File>, at: u64 },
 }
 
-/// A small file, read and waiting to be written.
-pub(super) struct Pending {
+/// A small file, and where in the bytes of its batch it is.
+pub(super) type Small = (Admitted, Range<usize>);
+
+/// Where the bytes of small files are. They are in one piece, which is used again: handing thousands of small buffers from
+/// thread to thread costs more than filling them.
+pub(super) enum Bytes {
+    /// Read already, so many of them.
+    Read { bytes: Vec<u8>, filled: usize },
+    /// In an archive that is a file, from `at` on, with the headers between them.
+    Stored { archive: Arc<File>, at: u64 },
+}
+
+/// A file that is accepted.
+pub(super) struct Admitted {
     /// The directory it goes to.
     pub(super) parent: Arc<Dir>,
     /// Its path in the tree.
@@ -45,21 +63,19 @@ pub(super) struct Pending {
     pub(super) mode: u32,
     /// The time it gets.
     pub(super) mtime: TimeSpec,
-    /// Where its bytes are in the batch.
-    pub(super) content: Range<usize>,
-    /// What git calls them.
+    /// What git calls its content.
     pub(super) blob: Option<Blob>,
 }
 
-/// Writes batch after batch until there are no more senders, and gives the buffers back. After an error nobody takes
-/// batches any more, so that whoever sends them is told instead of waiting for ever.
-pub(super) fn write_batches(
-    batches: &Mutex<Option<Receiver<Batch>>>,
+/// Does all the work there is until there are no more senders, and gives the buffers back. After an error nobody takes any
+/// more, so that whoever sends is told instead of waiting for ever.
+pub(super) fn write(
+    works: &Mutex<Option<Receiver<Work>>>,
     used: &SyncSender<Vec<u8>>,
     target: &Target<'_>,
     modes: &ExactModes,
 ) -> Result<()> {
-    let taker = || batches.lock().unwrap_or_else(PoisonError::into_inner);
+    let taker = || works.lock().unwrap_or_else(PoisonError::into_inner);
     let written = write_all(&taker, used, target, modes);
     if written.is_err() {
         *taker() = None;
@@ -67,37 +83,119 @@ pub(super) fn write_batches(
     written
 }
 
-fn write_all<'b>(
-    taker: &dyn Fn() -> MutexGuard<'b, Option<Receiver<Batch>>>,
+fn write_all<'w>(
+    taker: &dyn Fn() -> MutexGuard<'w, Option<Receiver<Work>>>,
     used: &SyncSender<Vec<u8>>,
     target: &Target<'_>,
     modes: &ExactModes,
 ) -> Result<()> {
+    let mut scratch = Vec::new();
     loop {
-        let batch = taker().as_ref().and_then(|batches| batches.recv().ok());
-        let Some(Batch { bytes, files, .. }) = batch else { return Ok(()) };
-        let written: Result<Vec<Entry>> =
-            files.into_iter().map(|pending| write_one(pending, &bytes, target, modes)).collect();
-        target.entries.add(written?)?;
-        // A full channel only means that there are buffers enough.
-        let _ = used.try_send(bytes);
+        let work = taker().as_ref().and_then(|works| works.recv().ok());
+        match work {
+            Some(Work::Batch { bytes: Bytes::Read { bytes, .. }, files }) => {
+                batch(files, &bytes, target, modes)?;
+                // A full channel only means that there are buffers enough.
+                let _ = used.try_send(bytes);
+            }
+            Some(Work::Batch { bytes: Bytes::Stored { archive, at }, files }) => {
+                let (last, content) = files.last().context("a batch of no files")?;
+                scratch.resize(BATCH, 0);
+                read_stored(&archive, at, &mut scratch[..content.end], &last.path)?;
+                batch(files, &scratch, target, modes)?;
+            }
+            Some(Work::Large { file, size, archive, at }) => {
+                let path = file.path.clone();
+                let mut read = |done: u64, piece: &mut [u8]| {
+                    let left = usize::try_from(size - done).unwrap_or(piece.len());
+                    let piece = piece.split_at_mut(left.min(piece.len())).0;
+                    read_stored(&archive, at + done, piece, &path).map(|()| piece.len())
+                };
+                large(file, size, &mut read, &mut scratch, target, modes)?;
+            }
+            None => return Ok(()),
+        }
     }
 }
 
-fn write_one(pending: Pending, bytes: &[u8], target: &Target<'_>, modes: &ExactModes) -> Result<Entry> {
-    let Pending { parent, path, mode, mtime, content, blob } = pending;
-    let content = &bytes[content];
+fn batch(files: Vec<Small>, bytes: &[u8], target: &Target<'_>, modes: &ExactModes) -> Result<()> {
+    let write = |(file, content): Small| small(file, &bytes[content], target, modes);
+    let written: Result<Vec<Entry>> = files.into_iter().map(write).collect();
+    target.entries.add(written?)
+}
+
+fn small(file: Admitted, content: &[u8], target: &Target<'_>, modes: &ExactModes) -> Result<Entry> {
+    let Admitted { parent, path, mode, mtime, blob } = file;
     let (size, sha256): (u64, Sha) = (content.len() as u64, Sha256::digest(content).into());
     target.remember(blob, sha256, size);
     if target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
         return Ok(entries::file(path, mode, size, sha256));
     }
     let (mut file, exact) = create(&parent, &path, mode, modes)?;
-    file.write_all(content).with_context(|| format!("write {}", shown(&path)))?;
+    file.write_all(content).map_err(|error| unwritten(&parent, path.file_name().unwrap_or_default(), &error))?;
     finish(&file, exact, mode, &mtime, &path)?;
     target.meter.wrote(size);
     target.meter.file(size);
     Ok(entries::file(path, mode, size, sha256))
+}
+
+/// Writes a larger file; `read` puts what follows the first so many bytes into a piece and says how much that is, nothing at
+/// the end.
+pub(super) fn large(
+    file: Admitted,
+    size: u64,
+    read: &mut dyn FnMut(u64, &mut [u8]) -> Result<usize>,
+    scratch: &mut Vec<u8>,
+    target: &Target<'_>,
+    modes: &ExactModes,
+) -> Result<()> {
+    let Admitted { parent, path, mode, mtime, blob } = file;
+    let (mut file, exact) = create(&parent, &path, mode, modes)?;
+    let name = path.file_name().unwrap_or_default();
+    scratch.resize(BATCH, 0);
+    let mut sha = Sha256::new();
+    let mut done = 0;
+    loop {
+        if target.is_stopped() {
+            bail!("stopped");
+        }
+        let count = read(done, scratch)?;
+        let piece = &scratch[..count];
+        if done + count as u64 > size || (count == 0 && done < size) {
+            bail!(damaged(&path));
+        }
+        if count == 0 {
+            break;
+        }
+        sha.update(piece);
+        file.write_all(piece).map_err(|error| unwritten(&parent, name, &error))?;
+        begin_writing(&file, done, count as u64);
+        done += count as u64;
+    }
+    let sha256: Sha = sha.finalize().into();
+    target.remember(blob, sha256, size);
+    if target.previous.is_some() {
+        // Only now it is known to be the same; the copy makes room for the link.
+        let aside = format!(".{}", dir::random_suffix());
+        parent.rename_new(name, &parent, &aside)?;
+        if target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
+            parent.remove_file(&aside)?;
+            return target.entries.add([entries::file(path, mode, size, sha256)]);
+        }
+        parent.rename_new(&aside, &parent, name)?;
+    }
+    finish(&file, exact, mode, &mtime, &path)?;
+    target.meter.file(size);
+    target.entries.add([entries::file(path, mode, size, sha256)])
+}
+
+/// The error of a write, which is the disk's: that of a read would blame the archive.
+fn unwritten(parent: &Dir, name: &OsStr, error: &std::io::Error) -> dir::Error {
+    parent.error("write", name, Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+}
+
+fn read_stored(from: &File, at: u64, into: &mut [u8], path: &Path) -> Result<()> {
+    from.read_exact_at(into, at).map_err(|error| anyhow::Error::new(error).context(damaged(path)))
 }
 
 /// Gives a written file its time, and its mode unless it was made with it.
@@ -126,4 +224,9 @@ pub(super) fn conflict(path: &Path, error: dir::Error) -> anyhow::Error {
         }
         _ => error.into(),
     }
+}
+
+/// The refusal of an archive that has not all bytes of a file.
+pub(super) fn damaged(path: &Path) -> record::Failure {
+    refuse("archive.damaged", format!("the archive is damaged: '{}' is not as long as it says", shown(path)))
 }
