@@ -27,6 +27,8 @@ use crate::{entries, metadata};
 
 /// The most that a batch holds, and a small file.
 pub(super) const BATCH: usize = 256 * 1024;
+/// A larger file is written in pieces of this size: larger ones have the kernel look for more memory in one piece.
+const PIECE: usize = 128 * 1024;
 
 /// What a thread does at a time.
 pub(super) enum Work {
@@ -153,6 +155,7 @@ pub(super) fn large(
     let (mut file, exact) = create(&parent, &path, mode, modes)?;
     let name = path.file_name().unwrap_or_default();
     scratch.resize(BATCH, 0);
+    let scratch = &mut scratch[..PIECE];
     let mut sha = Sha256::new();
     let mut done = 0;
     loop {
