@@ -27,7 +27,8 @@ use crate::{entries, metadata};
 
 /// The most that a batch holds, and a small file.
 pub(super) const BATCH: usize = 256 * 1024;
-/// A larger file is written in pieces of this size: larger ones have the kernel look for more memory in one piece.
+/// A larger file is written in pieces of this size. With pieces of 256 KiB Linux 6.18 took up to four times as long for 4 GB in a
+/// virtual machine: ext4 asks for memory in one piece for each write.
 const PIECE: usize = 128 * 1024;
 
 /// What a thread does at a time.
