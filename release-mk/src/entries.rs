@@ -169,14 +169,17 @@ impl Entries {
 
     fn bound(&self, inner: &mut Inner) -> Result<()> {
         if inner.held >= IN_MEMORY || inner.bytes >= PATHS_IN_MEMORY {
-            let run = self.spill(&inner.sorted()).context("write a part of the listing")?;
+            // Not as an error of io: those of an archive's parser are the archive's fault.
+            let run = self.spill(&inner.sorted()).map_err(|error| {
+                dir::Error::from_io("write a part of the listing in", self.directory.path(), &error)
+            })?;
             *inner = Inner { runs: std::mem::take(&mut inner.runs), ..Inner::default() };
             inner.runs.push(run);
         }
         Ok(())
     }
 
-    fn spill(&self, held: &[(&[u8], &What)]) -> Result<File> {
+    fn spill(&self, held: &[(&[u8], &What)]) -> std::io::Result<File> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
         let file = File::from(nix::fcntl::openat(&self.directory, ".", flags, mode)?);

@@ -225,6 +225,63 @@ fn a_damaged_archive_is_refused_wherever_it_is_cut() {
 }
 
 #[test]
+fn what_starts_like_another_format_is_read_by_what_it_is() {
+    let site = Site::new();
+    // A tar archive whose first name is that of gzip's magic, and a gzip stream that has tar's at its place.
+    let like_gzip = archive(&[file("\u{1f}\u{8b}"), file("b")]);
+    let name = format!("{}ustar", "x".repeat(247));
+    let plain = site.write(&name, archive(&[file("a")]));
+    let packed = Command::new("gzip").arg("-c").arg(&plain).output().unwrap().stdout;
+    assert_eq!(&packed[257..262], b"ustar");
+    for (id, bytes) in [("tar", like_gzip), ("gz", packed)] {
+        site.mk(&site.write("odd.tar", &bytes), &["--name", id]).expect(0);
+        site.stream(&bytes, &["--name", &format!("{id}-stream")]).expect(0);
+        site.sha256sum(id);
+    }
+}
+
+#[test]
+fn both_ways_of_reading_come_to_the_same_at_every_edge() {
+    let site = Site::new();
+    let batch = 256 * 1024;
+    let sizes = [0, 1, 511, 512, 513, batch - 1024, batch - 1, batch, batch + 1, 3 * batch + 7, 1];
+    let names: [&'static str; 11] = ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "skipped", "a8", "a9", "aa"];
+    let mut entries: Vec<Entry> = (1_u32..)
+        .zip(names.into_iter().zip(sizes))
+        .map(|(seed, (name, size))| {
+            let bytes = (1_u32..=size).map(|at| u8::try_from((at * seed) >> 3 & 0xff).unwrap());
+            Entry { content: bytes.collect(), ..file(name) }
+        })
+        .collect();
+    let many: Vec<&'static str> = (0..130).map(|n| &*Box::leak(format!("m/{n}").into_boxed_str())).collect();
+    entries.extend(many.iter().map(|name| Entry { content: name.as_bytes().to_vec(), ..file(name) }));
+    let bytes = archive(&entries);
+    site.mk(&site.write("edges.tar", &bytes), &["--name", "headers", "--exclude", "skipped"]).expect(0);
+    site.stream(&bytes, &["--name", "stream", "--exclude", "skipped"]).expect(0);
+    for id in ["headers", "stream"] {
+        site.sha256sum(id);
+        for entry in entries.iter().filter(|entry| entry.name != "skipped") {
+            let there = std::fs::read(site.path(&format!("root/releases/{id}")).join(entry.name)).unwrap();
+            assert!(there == entry.content, "{} of {id}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn directories_on_the_way_count_and_links_that_are_none_are_refused() {
+    let site = Site::new();
+    let deep = archive(&[file("a/b/c/d/e/f"), file("g/h/i/j/k/l")]);
+    let path = site.write("deep.tar", &deep);
+    assert_eq!(site.mk(&path, &["--max-files", "9"]).expect(77).code(), "archive.limit");
+    site.mk(&path, &["--max-files", "10", "--name", "deep"]).expect(0);
+    let empty = archive(&[file("a"), link(EntryType::Symlink, "l", "")]);
+    assert_eq!(site.mk(&site.write("empty.tar", empty), &[]).expect(77).code(), "archive.link");
+    // Names that the parser's reading of pax headers cuts off are not guessed at.
+    let broken = extended("linkpath", &format!("{}\ny", "n".repeat(120)), &link(EntryType::Symlink, "l", "nnn"));
+    assert_eq!(site.mk(&site.write("cut.tar", broken), &[]).expect(77).code(), "archive.damaged");
+}
+
+#[test]
 fn limits_and_digests_are_kept() {
     let site = Site::new();
     let good = archive(&[file("a"), file("b"), file("c")]);

@@ -15,7 +15,7 @@ use store::listing::What;
 use super::target::Target;
 use super::write::conflict;
 use super::{refuse, symlinks};
-use crate::content::{Copier, Job};
+use crate::content::{Copier, Job, Sha};
 use crate::entries::{self, Page};
 use crate::metadata;
 use crate::pool::{self, Worker};
@@ -39,8 +39,10 @@ pub(super) fn finish(
             .hint("if that is meant, allow it with --allow-external-symlinks")
         );
     }
+    // What has a thousand names is read once more, not a thousand times.
+    let mut digests = HashMap::new();
     for (path, first) in hard_links {
-        hard_link(target, path, first)?;
+        hard_link(target, path, first, &mut digests)?;
     }
     let now = TimeSpec::new(target.now, 0);
     let of_ours = |(path, _): &(PathBuf, _)| !path.as_os_str().is_empty();
@@ -54,7 +56,12 @@ pub(super) fn finish(
     pages.into_iter().try_for_each(|page| target.entries.close(page))
 }
 
-fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
+fn hard_link<'l>(
+    target: &Target<'_>,
+    path: &Path,
+    first: &'l Path,
+    digests: &mut HashMap<&'l Path, Sha>,
+) -> Result<()> {
     let parent = |path: &Path| target.tree.open_beneath(path.parent().unwrap_or(Path::new("")));
     let nothing = || {
         let message = format!(
@@ -72,11 +79,18 @@ fn hard_link(target: &Target<'_>, path: &Path, first: &Path) -> Result<()> {
     let to = parent(path).map_err(|e| conflict(path, e))?;
     let own = path.file_name().unwrap_or_default();
     linkat(&from, name, &to, own, AtFlags::empty()).map_err(|e| conflict(path, to.error("link", own, e)))?;
-    let file = from.open_file(name, OFlag::O_RDONLY, 0)?;
-    let reflink = AtomicBool::new(false);
-    let job = Job { from: &file, to: None, size: stat.size(), sparse: false, reflink: &reflink, meter: None };
-    let sha256 = Copier::default().copy(&job, &|| false);
-    let sha256 = sha256.map_err(|fault| anyhow::anyhow!("read {} again: {fault:?}", shown(first)))?;
+    let sha256 = match digests.get(first) {
+        Some(sha256) => *sha256,
+        None => {
+            let file = from.open_file(name, OFlag::O_RDONLY, 0)?;
+            let reflink = AtomicBool::new(false);
+            let job = Job { from: &file, to: None, size: stat.size(), sparse: false, reflink: &reflink, meter: None };
+            let sha256 = Copier::default().copy(&job, &|| target.is_stopped());
+            let sha256 = sha256.map_err(|fault| anyhow::anyhow!("read {} again: {fault:?}", shown(first)))?;
+            digests.insert(first, sha256);
+            sha256
+        }
+    };
     target.meter.file(stat.size());
     target.entries.add([entries::file(path.to_path_buf(), stat.mode(), stat.size(), sha256)])
 }

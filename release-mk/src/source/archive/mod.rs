@@ -8,6 +8,7 @@ mod complete;
 pub(crate) mod names;
 mod plain;
 mod sparse;
+mod state;
 pub(crate) mod stream;
 pub(crate) mod symlinks;
 pub(crate) mod tar;

@@ -2,47 +2,58 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::stream::State;
+use super::state::State;
 
-/// What stands in the first header of every tar archive that a tool of the last thirty years made.
-const MAGIC: (&[u8], u64) = (b"ustar", 257);
+/// How long a header is.
+pub(super) const HEADER: usize = 512;
+/// Where the header says that it is one, in every archive that a tool of the last thirty years made.
+const MAGIC: (Range<usize>, &[u8]) = (257..262, b"ustar");
+/// Where the sum of its bytes stands, which counts as spaces for it.
+const SUM: Range<usize> = 148..156;
 
-/// The archive, to be parsed. It has a position of its own: the file's own is let alone.
+/// The archive, to be parsed from the state's position on. The file's own position is let alone.
 pub(super) struct Plain<'a> {
-    /// The archive.
     from: Arc<File>,
-    at: u64,
     state: &'a State<'a>,
 }
 
-/// Whether `from` is a file, to be read from its start, and a tar archive that is not compressed.
+/// Whether a tar archive starts like this, whatever a compressed one starts with: a member's name can look like that, and a
+/// compressed file can hold the word.
+pub(super) fn is_tar(start: &[u8]) -> bool {
+    let Some(header) = start.get(..HEADER).filter(|header| header[MAGIC.0] == *MAGIC.1) else { return false };
+    let digits = std::str::from_utf8(&header[SUM]).unwrap_or("").trim_matches([' ', '\0']);
+    let sum = |range: Range<usize>| header[range].iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    u32::from_str_radix(digits, 8) == Ok(sum(0..SUM.start) + 8 * u32::from(b' ') + sum(SUM.end..HEADER))
+}
+
+/// Whether `from` is a file with a plain tar archive, to be read from its start.
 pub(super) fn is_plain(mut from: &File) -> bool {
-    let mut magic = [0; MAGIC.0.len()];
+    let mut start = [0; HEADER];
     from.metadata().is_ok_and(|about| about.is_file())
         && from.stream_position().is_ok_and(|at| at == 0)
-        && from.read_exact_at(&mut magic, MAGIC.1).is_ok()
-        && magic == MAGIC.0
+        && from.read_exact_at(&mut start, 0).is_ok()
+        && is_tar(&start)
 }
 
 impl<'a> Plain<'a> {
     /// From the start.
     pub(super) fn new(from: Arc<File>, state: &'a State<'a>) -> Self {
-        Self { from, at: 0, state }
+        Self { from, state }
     }
 }
 
 impl Read for Plain<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.state.tick()?;
-        let count = self.from.read_at(buffer, self.at)?;
+        let count = self.from.read_at(buffer, self.state.position())?;
         if count == 0 && !buffer.is_empty() {
-            self.state.end();
+            self.state.end(None);
         }
-        self.at += count as u64;
-        self.state.has_read_to(self.at)?;
+        self.state.has_read(count as u64)?;
         Ok(count)
     }
 }
@@ -50,11 +61,33 @@ impl Read for Plain<'_> {
 impl Seek for Plain<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let beyond = || io::Error::from(io::ErrorKind::InvalidInput);
-        self.at = match to {
+        let position = match to {
             SeekFrom::Start(at) => at,
-            SeekFrom::Current(by) => self.at.checked_add_signed(by).ok_or_else(beyond)?,
+            SeekFrom::Current(by) => self.state.position().checked_add_signed(by).ok_or_else(beyond)?,
             SeekFrom::End(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
-        Ok(self.at)
+        self.state.seek(position);
+        Ok(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_known_by_its_word_and_its_sum() {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_path("\u{1f}name").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        let good = *header.as_bytes();
+        assert!(is_tar(&good) && !is_tar(&good[..511]) && !is_tar(b""));
+        let changed = |at: usize| {
+            let mut bad = good;
+            bad[at] ^= 1;
+            is_tar(&bad)
+        };
+        assert!(!changed(0) && !changed(257) && !changed(150) && !changed(511));
     }
 }

@@ -24,12 +24,14 @@ pub(super) struct Sparse {
 impl Sparse {
     /// Of an entry that has a form of its own for them; of any other `None`.
     pub(super) fn of<R: Read>(entry: &mut Entry<'_, R>) -> Result<Option<Self>> {
-        // Asked of other kinds, the parser would take their content for a header.
-        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
+        let kind = entry.header().entry_type();
+        // Asked of this kind, the parser would take its content for a header of its own.
+        if kind == EntryType::XGlobalHeader {
             return Ok(None);
         }
         let (mut is_sparse, mut version, mut name, mut size) = (false, [None, None], None, None);
         for said in entry.pax_extensions()?.into_iter().flatten() {
+            // Of any kind: where the parser does not understand one, it silently takes a shortened name from the header.
             let said = said?;
             let Some(key) = said.key_bytes().strip_prefix(b"GNU.sparse.") else { continue };
             is_sparse = true;
@@ -44,6 +46,7 @@ impl Sparse {
         }
         match (is_sparse, version, name, size) {
             (false, ..) => Ok(None),
+            _ if !matches!(kind, EntryType::Regular | EntryType::Continuous) => Ok(None),
             (true, [Some(1), Some(0)], Some(name), Some(size)) => Ok(Some(Self { name, size })),
             _ => bail!(
                 refuse("archive.kind", "the archive is refused: a sparse file in it has a form that is not read")

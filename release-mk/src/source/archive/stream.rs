@@ -1,15 +1,13 @@
 //! The bytes of an archive: read, hashed and decompressed by a thread of its own.
 
-use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use sha2::{Digest, Sha256};
 
-use super::refuse;
+use super::plain::{HEADER, is_tar};
+use super::state::{State, TICK};
 use crate::content::Sha;
 
 const CHUNK: usize = 128 * 1024;
@@ -18,9 +16,6 @@ const IN_FLIGHT: usize = 32;
 /// Archives that need a larger window to unpack than this are refused: memory stays bounded.
 const LARGEST_WINDOW_LOG: u32 = 27;
 const LARGEST_XZ_MEMORY: u64 = 160 << 20;
-/// What may stand before an entry: no name, no link and no pax header of a file that can be made comes near.
-const LONGEST_HEADERS: u64 = 1 << 20;
-const TICK: Duration = Duration::from_millis(100);
 
 enum Message {
     Bytes(Vec<u8>),
@@ -35,90 +30,6 @@ pub(crate) struct Stream<'a> {
     chunk: Vec<u8>,
     at: usize,
     state: &'a State<'a>,
-}
-
-/// What is learnt while a stream is read; outlives the parser that owns the stream.
-pub(crate) struct State<'a> {
-    tick: RefCell<&'a mut dyn FnMut() -> Result<()>>,
-    last_tick: Cell<Instant>,
-    stopped: RefCell<Option<anyhow::Error>>,
-    sha256: Cell<Option<Sha>>,
-    ended: Cell<bool>,
-    /// Bytes that the parser has read.
-    position: Cell<u64>,
-    /// It reads headers into memory, long names and pax headers whole: not beyond here.
-    furthest: Cell<u64>,
-}
-
-impl<'a> State<'a> {
-    /// `tick` is called every 100 ms; an error of it ends the stream.
-    pub(crate) fn new(tick: &'a mut dyn FnMut() -> Result<()>) -> Self {
-        Self {
-            tick: RefCell::new(tick),
-            last_tick: Cell::new(Instant::now()),
-            stopped: RefCell::new(None),
-            sha256: Cell::new(None),
-            ended: Cell::new(false),
-            position: Cell::new(0),
-            furthest: Cell::new(LONGEST_HEADERS),
-        }
-    }
-
-    /// The content of an entry follows, `size` bytes in the archive, and then headers, which the parser holds in memory.
-    pub(crate) fn expect_headers_behind(&self, size: u64) {
-        self.furthest.set(self.position.get().saturating_add(size).saturating_add(LONGEST_HEADERS));
-    }
-
-    /// What follows is not for the parser.
-    pub(crate) fn expect_anything(&self) {
-        self.furthest.set(u64::MAX);
-    }
-
-    /// The digest of the archive as it is stored, if asked for and once it has been read to its end.
-    pub(crate) fn sha256(&self) -> Option<Sha> {
-        self.sha256.get()
-    }
-
-    /// Whether the parser has met the end of the stream.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.get()
-    }
-
-    /// Turns an error of the parser into what it comes from: a signal, or an archive that is damaged.
-    pub(crate) fn blame(&self, error: io::Error) -> anyhow::Error {
-        if let Some(stopped) = self.stopped.borrow_mut().take() {
-            return stopped;
-        }
-        let failure = refuse("archive.damaged", "the archive is damaged or no archive of a known format")
-            .hint("known are tar, plain or compressed with gzip, zstd or xz, and zip");
-        anyhow::Error::new(error).context(failure)
-    }
-
-    /// The parser has met the end of the stream.
-    pub(super) fn end(&self) {
-        self.ended.set(true);
-    }
-
-    /// The parser has read up to here; an error when it holds too much of that in memory.
-    pub(super) fn has_read_to(&self, position: u64) -> io::Result<()> {
-        if position > self.furthest.get() {
-            return Err(io::Error::other("the headers of an entry are longer than 1 MiB"));
-        }
-        self.position.set(position);
-        Ok(())
-    }
-
-    /// Looks after the signals and the pipe, now and then.
-    pub(super) fn tick(&self) -> io::Result<()> {
-        if self.last_tick.get().elapsed() < TICK {
-            return Ok(());
-        }
-        self.last_tick.set(Instant::now());
-        (self.tick.borrow_mut())().map_err(|error| {
-            *self.stopped.borrow_mut() = Some(error);
-            io::Error::other("stopped")
-        })
-    }
 }
 
 impl<'a> Stream<'a> {
@@ -151,8 +62,7 @@ impl<'a> Stream<'a> {
                     return Ok(true);
                 }
                 Ok(Message::End { sha256 }) => {
-                    self.state.sha256.set(sha256);
-                    self.state.end();
+                    self.state.end(sha256);
                     return Ok(false);
                 }
                 Ok(Message::Failed(error)) => return Err(error),
@@ -170,7 +80,7 @@ impl Read for Stream<'_> {
         }
         let ready = &self.chunk[self.at..];
         let count = ready.len().min(buffer.len());
-        self.state.has_read_to(self.state.position.get() + count as u64)?;
+        self.state.has_read(count as u64)?;
         buffer[..count].copy_from_slice(&ready[..count]);
         self.at += count;
         Ok(count)
@@ -206,10 +116,12 @@ fn decode(from: File, hashed: bool, to: &SyncSender<Message>, empty: &Receiver<V
 /// The compression is recognised by the first bytes, never by the name.
 fn decoder<'r>(raw: &'r mut BufReader<Hashing>) -> io::Result<Box<dyn Read + 'r>> {
     let mut start = Vec::new();
-    raw.by_ref().take(6).read_to_end(&mut start)?;
+    raw.by_ref().take(HEADER as u64).read_to_end(&mut start)?;
     let magic: [u8; 6] = std::array::from_fn(|at| start.get(at).copied().unwrap_or(0));
+    let is_tar = is_tar(&start);
     let raw = Cursor::new(start).chain(raw);
     Ok(match magic {
+        _ if is_tar => Box::new(raw),
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(raw)?;

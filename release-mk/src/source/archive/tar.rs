@@ -13,7 +13,8 @@ use tar::{Entries, Entry, EntryType};
 use super::plain::{self, Plain};
 use super::refuse;
 use super::sparse::Sparse;
-use super::stream::{State, Stream};
+use super::state::State;
+use super::stream::Stream;
 use super::target::Target;
 use super::unpack::{Header, Unpack, unpack};
 use crate::content::Sha;
@@ -52,7 +53,20 @@ fn read_plain(from: &Arc<File>, target: &Target<'_>, tick: &mut dyn FnMut() -> R
             drain(&mut archive.into_inner(), &state)
         })
     };
-    pool::run(vec![()], || (), work, || tick().inspect_err(|_| target.stop())).map(drop)
+    let mut stopped = None;
+    let worked = pool::run(
+        vec![()],
+        || (),
+        work,
+        || {
+            tick().or_else(|error| {
+                stopped = Some(error);
+                target.stop();
+                bail!("stopped")
+            })
+        },
+    );
+    stopped.map_or(worked.map(drop), Err)
 }
 
 fn parse<R: Read>(
@@ -131,7 +145,7 @@ fn one<R: Read>(entry: &mut Entry<'_, R>, archive: Option<&Arc<File>>, unpack: &
     }
 }
 
-/// Reads to the end of the compressed data, whose checksum comes last. Behind the end marker only zeros may follow.
+/// Reads to the end, where compressed data has its checksum. Behind the end marker only zeros may follow.
 fn drain(stream: &mut impl Read, state: &State<'_>) -> Result<()> {
     state.expect_anything();
     let mut buffer = vec![0; 64 * 1024];

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use dir::Dir;
@@ -24,12 +25,15 @@ use crate::blobs::Blob;
 use crate::content::Sha;
 use crate::entries;
 use crate::metadata::ExactModes;
+use crate::shown::shown;
 
 /// Files of a batch.
 const BATCH_FILES: usize = 64;
 /// Batches that wait, with their buffers of a quarter of a MiB, and large files of a plain archive.
 const IN_FLIGHT: usize = 8;
 const WRITERS: usize = 2;
+/// Longer symlink targets are none.
+const LONGEST_TARGET: usize = 4095;
 
 /// What a header says of an entry besides its name.
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +86,11 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
         };
         let parsed = parse(&mut unpack).and_then(|()| unpack.hand_over());
         let Unpack { to_writers, directories, symlinks, hard_links, seen, .. } = unpack;
-        // Ends the writers.
+        // Ends the writers, when they have done what waits or at once.
         drop(to_writers);
+        if parsed.is_err() {
+            *works.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         let mut written = Ok(());
         for writer in writers {
             let ended = writer.join().map_err(|_| anyhow::anyhow!("a writing thread is gone")).and_then(|ended| ended);
@@ -119,6 +126,10 @@ impl Unpack<'_> {
     /// A symlink. Where it leads is judged when all are known.
     pub(crate) fn symlink(&mut self, name: &[u8], target: OsString, header: Header) -> Result<()> {
         let Some(path) = self.accept(name)? else { return Ok(()) };
+        if !(1..=LONGEST_TARGET).contains(&target.len()) || target.as_bytes().contains(&0) {
+            let message = format!("the archive is refused: the target of the symlink '{}' is none", shown(&path));
+            bail!(refuse("archive.link", message));
+        }
         let parent = self.parent_of(&path)?;
         let own = path.file_name().unwrap_or_default();
         parent.symlink(&target, own).map_err(|e| conflict(&path, e))?;
@@ -145,23 +156,24 @@ impl Unpack<'_> {
             let mut read = |_, piece: &mut [u8]| Ok(read_full(content, piece)?);
             return large(file, size, &mut read, &mut self.scratch, self.target, self.modes);
         };
-        if !matches!(&self.batch, Some((Bytes::Read { filled, .. }, _)) if filled + small <= BATCH) {
+        let filled = |files: &[Small]| files.last().map_or(0, |(_, content)| content.end);
+        if !matches!(&self.batch, Some((Bytes::Read(_), files)) if filled(files) + small <= BATCH) {
             self.hand_over()?;
         }
-        let (Bytes::Read { bytes, filled }, files) = self.batch.get_or_insert_with(|| {
+        let (Bytes::Read(bytes), files) = self.batch.get_or_insert_with(|| {
             let mut bytes = self.used.try_recv().unwrap_or_default();
             // Zeroed once for each buffer, not for each file.
             bytes.resize(BATCH + 1, 0);
-            (Bytes::Read { bytes, filled: 0 }, Vec::with_capacity(BATCH_FILES))
+            (Bytes::Read(bytes), Vec::with_capacity(BATCH_FILES))
         }) else {
             bail!("a batch of another kind")
         };
-        let (start, end) = (*filled, *filled + small);
+        let start = filled(files);
+        let end = start + small;
         // One byte more than there should be, so that its end is seen.
         if read_full(content, &mut bytes[start..=end])? != small {
             bail!(damaged(&file.path));
         }
-        *filled = end;
         files.push((file, start..end));
         self.hand_over_if_full()
     }
@@ -242,20 +254,23 @@ impl Unpack<'_> {
     /// The path of an entry, `None` if it stays behind.
     fn accept(&mut self, name: &[u8]) -> Result<Option<PathBuf>> {
         self.seen += 1;
-        if self.seen > self.target.limits.archive_files() {
-            bail!(
-                refuse(
-                    "archive.limit",
-                    format!("the archive is refused: it has more than {} entries", self.target.limits.archive_files())
-                )
-                .hint("if that is meant, allow more with --max-files")
-            );
-        }
+        self.count(self.seen)?;
         let path = names::path(name)?;
         let exclude = self.target.exclude;
         let is_excluded = |above: &Path| !above.as_os_str().is_empty() && exclude.matches(above);
         let stays_behind = !exclude.is_empty() && path.ancestors().any(is_excluded);
         Ok((!stays_behind).then_some(path))
+    }
+
+    fn count(&self, entries: u64) -> Result<()> {
+        let most = self.target.limits.archive_files();
+        if entries > most {
+            bail!(
+                refuse("archive.limit", format!("the archive is refused: it has more than {most} entries"))
+                    .hint("if that is meant, allow more with --max-files")
+            );
+        }
+        Ok(())
     }
 
     fn hand_over_if_full(&mut self) -> Result<()> {
@@ -303,6 +318,8 @@ impl Unpack<'_> {
             let above = above.map_err(|e| conflict(path, e))?;
             above.create_dir(path.file_name().unwrap_or_default(), 0o700).map_err(|e| conflict(path, e))?;
             self.directories.insert(path.to_path_buf(), (0o755, None));
+            // Those count, too, that are only on the way to an entry.
+            self.count(self.directories.len() as u64)?;
         }
         Ok(())
     }

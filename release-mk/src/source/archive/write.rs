@@ -1,8 +1,7 @@
 //! The files of an archive, written by threads of their own.
 
-use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -47,11 +46,11 @@ pub(super) enum Work {
 /// A small file, and where in the bytes of its batch it is.
 pub(super) type Small = (Admitted, Range<usize>);
 
-/// Where the bytes of small files are. They are in one piece, which is used again: handing thousands of small buffers from
-/// thread to thread costs more than filling them.
+/// Where the bytes of small files are, always in one piece.
 pub(super) enum Bytes {
-    /// Read already, so many of them.
-    Read { bytes: Vec<u8>, filled: usize },
+    /// Read already, into a buffer that is used again: handing thousands of small ones from thread to thread costs more than
+    /// filling them.
+    Read(Vec<u8>),
     /// In an archive that is a file, from `at` on, with the headers between them.
     Stored { archive: Arc<File>, at: u64 },
 }
@@ -96,7 +95,7 @@ fn write_all<'w>(
     loop {
         let work = taker().as_ref().and_then(|works| works.recv().ok());
         match work {
-            Some(Work::Batch { bytes: Bytes::Read { bytes, .. }, files }) => {
+            Some(Work::Batch { bytes: Bytes::Read(bytes), files }) => {
                 batch(files, &bytes, target, modes)?;
                 // A full channel only means that there are buffers enough.
                 let _ = used.try_send(bytes);
@@ -135,7 +134,7 @@ fn small(file: Admitted, content: &[u8], target: &Target<'_>, modes: &ExactModes
         return Ok(entries::file(path, mode, size, sha256));
     }
     let (mut file, exact) = create(&parent, &path, mode, modes)?;
-    file.write_all(content).map_err(|error| unwritten(&parent, path.file_name().unwrap_or_default(), &error))?;
+    file.write_all(content).map_err(|error| unwritten(&parent, &path, &error))?;
     finish(&file, exact, mode, &mtime, &path)?;
     target.meter.wrote(size);
     target.meter.file(size);
@@ -172,7 +171,7 @@ pub(super) fn large(
             break;
         }
         sha.update(piece);
-        file.write_all(piece).map_err(|error| unwritten(&parent, name, &error))?;
+        file.write_all(piece).map_err(|error| unwritten(&parent, &path, &error))?;
         begin_writing(&file, done, count as u64);
         done += count as u64;
     }
@@ -181,12 +180,12 @@ pub(super) fn large(
     if target.previous.is_some() {
         // Only now it is known to be the same; the copy makes room for the link.
         let aside = format!(".{}", dir::random_suffix());
-        parent.rename_new(name, &parent, &aside)?;
+        parent.rename_new(name, &parent, &aside).map_err(|e| conflict(&path, e))?;
         if target.is_linked(&parent, &path, &sha256, size, mode, mtime.tv_sec()) {
             parent.remove_file(&aside)?;
             return target.entries.add([entries::file(path, mode, size, sha256)]);
         }
-        parent.rename_new(&aside, &parent, name)?;
+        parent.rename_new(&aside, &parent, name).map_err(|e| conflict(&path, e))?;
     }
     finish(&file, exact, mode, &mtime, &path)?;
     target.meter.file(size);
@@ -194,12 +193,15 @@ pub(super) fn large(
 }
 
 /// The error of a write, which is the disk's: that of a read would blame the archive.
-fn unwritten(parent: &Dir, name: &OsStr, error: &std::io::Error) -> dir::Error {
-    parent.error("write", name, Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+fn unwritten(parent: &Dir, path: &Path, error: &std::io::Error) -> dir::Error {
+    dir::Error::from_io("write", parent.path().join(path.file_name().unwrap_or_default()), error)
 }
 
 fn read_stored(from: &File, at: u64, into: &mut [u8], path: &Path) -> Result<()> {
-    from.read_exact_at(into, at).map_err(|error| anyhow::Error::new(error).context(damaged(path)))
+    from.read_exact_at(into, at).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => anyhow::Error::new(error).context(damaged(path)),
+        _ => anyhow::Error::new(error).context("read the archive"),
+    })
 }
 
 /// Gives a written file its time, and its mode unless it was made with it.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use super::refuse;
+use super::state::State;
 use super::target::Target;
 use super::unpack::{Header, Unpack, unpack};
 use crate::content::Sha;
@@ -27,7 +28,8 @@ const LONGEST_TARGET: u64 = 4096;
 /// Unpacks a zip archive and says its digest if that is asked for.
 pub(crate) fn read(mut from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
     let sha256 = if target.hashed { Some(digest(&mut from, tick)?) } else { None };
-    unpack(target, |unpack| parse(from, unpack, tick))?;
+    let state = State::new(tick);
+    unpack(target, |unpack| parse(from, unpack, &state))?;
     Ok(sha256)
 }
 
@@ -45,14 +47,14 @@ fn digest(from: &mut File, tick: &mut dyn FnMut() -> Result<()>) -> Result<Sha> 
     Ok(sha.finalize().into())
 }
 
-fn parse(from: File, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+fn parse(from: File, unpack: &mut Unpack<'_>, state: &State<'_>) -> Result<()> {
     let mut directory = std::io::BufReader::new(from.try_clone().context("read the archive")?);
     let mut archive = ZipArchive::new(std::io::BufReader::new(from)).map_err(damaged)?;
     refuse_by_table(&mut directory, archive.central_directory_start(), archive.len())?;
     refuse_overlaps(&mut archive)?;
     for index in 0..archive.len() {
-        tick()?;
         let mut entry = archive.by_index(index).map_err(damaged)?;
+        state.tick().map_err(|error| state.blame(error))?;
         let name = entry.name_raw().to_vec();
         if name.contains(&b'\\') {
             let shown = String::from_utf8_lossy(&name).escape_debug().to_string();
@@ -74,7 +76,7 @@ fn parse(from: File, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<(
             }
             DIRECTORY => unpack.directory(&name, header),
             0 | REGULAR if is_directory => unpack.directory(&name, header),
-            0 | REGULAR => unpack.file(&name, header, size, &mut entry),
+            0 | REGULAR => unpack.file(&name, header, size, &mut Looked { from: &mut entry, state }),
             _ => {
                 let shown = String::from_utf8_lossy(&name).escape_debug().to_string();
                 bail!(refuse(
@@ -84,11 +86,24 @@ fn parse(from: File, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<(
             }
         }
         .map_err(|error| match error.downcast::<std::io::Error>() {
-            Ok(error) => damaged(error.into()),
+            Ok(error) => state.blame(error),
             Err(error) => error,
         })?;
     }
     Ok(())
+}
+
+/// One entry, which may be very long: between reads the signals and the pipe are looked after.
+struct Looked<'l, 's, R> {
+    from: R,
+    state: &'l State<'s>,
+}
+
+impl<R: Read> Read for Looked<'_, '_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.state.tick()?;
+        self.from.read(buffer)
+    }
 }
 
 /// The crate keeps the last of several entries of one name and drops set-id bits; here the table itself is read.
