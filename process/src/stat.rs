@@ -30,12 +30,24 @@ pub struct ProcessStat {
 
 /// The kernel's own mark on its threads, `PF_KTHREAD` of `include/linux/sched.h`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
+/// Its mark on a thread that is ending and will not run a program any more, `PF_EXITING`.
+const ENDING: u64 = 0x0000_0004;
 
 impl ProcessStat {
     /// Whether it has ended: collected by its parent or not, no thread of it runs any more.
     pub fn has_ended(&self) -> bool {
         // A main thread may end before the others: then the process is shown as Z with threads left.
         matches!(self.state, 'Z' | 'X' | 'x') && self.threads <= 1
+    }
+
+    /// Whether its main thread is ending or has ended. Its links in /proc lead nowhere then, although other threads may go on.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.flags & ENDING != 0
+    }
+
+    /// Whether no thread of it will run a program any more: it has ended, or lacks nothing to that but the kernel's work.
+    pub(crate) fn is_over(&self) -> bool {
+        self.has_ended() || (self.is_ending() && self.threads <= 1)
     }
 
     /// Whether it is a thread of the kernel, which uses no file of anybody's.
@@ -139,6 +151,15 @@ mod tests {
     fn a_process_without_a_group_is_being_collected() {
         assert!(is_being_collected("16734 (sleep) X 0 -1 -1 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 0 0 98765 0 0"));
         assert!(!is_being_collected("42 (a) (b c) S 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 98765 1000 5"));
+    }
+
+    #[test]
+    fn a_process_that_is_ending_is_over_when_it_has_no_other_thread() {
+        let line = |flags, threads| format!("1 (x) R 0 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 1 0 0");
+        let stat = |flags, threads| ProcessStat::parse(&line(flags, threads)).unwrap();
+        assert!(stat(0x0040_000C, 1).is_over() && !stat(0x0040_000C, 1).has_ended());
+        assert!(stat(0x0040_000C, 2).is_ending() && !stat(0x0040_000C, 2).is_over());
+        assert!(!stat(0x0040_0008, 1).is_over());
     }
 
     #[test]

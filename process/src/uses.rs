@@ -8,11 +8,12 @@ mod tree;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::stat::{all_pids, is_refused};
-use crate::{ProcessStat, stat};
+use crate::{ProcessStat, Watched, stat};
 use look::{Looked, View};
 
 pub use tree::Tree;
@@ -73,6 +74,10 @@ impl By {
 
 /// So many refusals may be processes that are just ending.
 const FEW: usize = 16;
+/// How often one is looked at again whose main thread is ending while others go on, and for how long its end is waited for
+/// before.
+const AGAIN: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Looks at every process but this one. Kernel threads and processes that end meanwhile do not count, nor
 /// does the machine's init where it may not be looked at.
@@ -104,7 +109,7 @@ pub fn scan(trees: &[Tree]) -> Result<Scan> {
     // are other users', and a second look would only be refused again.
     let again = if refused.len() <= FEW { std::mem::take(&mut refused) } else { Vec::new() };
     for process in again {
-        match look(&process, &trees, &mut views) {
+        match look_again(&process, &trees, &mut views)? {
             Looked::At(uses) => scan.uses.extend(uses),
             Looked::Refused => refused.push(process),
             Looked::Gone => {}
@@ -131,16 +136,34 @@ fn is_machines_own_namespace() -> bool {
 }
 
 fn look(process: &ProcessStat, trees: &Trees<'_>, views: &mut HashMap<String, View>) -> Looked {
-    if process.has_ended() || process.is_kernel_thread() {
+    if process.is_over() || process.is_kernel_thread() {
         return Looked::Gone;
     }
     match look::at(process, trees, views) {
         Ok(uses) => Looked::At(uses),
         Err(e) if is_refused(&e) => Looked::Refused,
-        // Whatever else /proc answers, it was not seen; only an ended process is known to use nothing.
+        // Whatever else /proc answers, it was not seen; only a process that is over is known to use nothing.
         Err(_) => match stat(process.pid) {
-            Ok(Some(now)) if now.start_time == process.start_time && !now.has_ended() => Looked::Refused,
+            Ok(Some(now)) if now.start_time == process.start_time && !now.is_over() => Looked::Refused,
             _ => Looked::Gone,
         },
     }
+}
+
+/// A process that was refused, as it is now; waits while its main thread is ending, until another one can be looked at.
+fn look_again(before: &ProcessStat, trees: &Trees<'_>, views: &mut HashMap<String, View>) -> Result<Looked> {
+    for turn in 0..=AGAIN {
+        let Some(now) = stat(before.pid)?.filter(|now| now.start_time == before.start_time) else {
+            return Ok(Looked::Gone);
+        };
+        match look(&now, trees, views) {
+            Looked::Refused if now.is_ending() && turn < AGAIN => {
+                if let Some(process) = Watched::of(now.pid)? {
+                    process.wait_end(Instant::now() + PAUSE, None)?;
+                }
+            }
+            looked => return Ok(looked),
+        }
+    }
+    Ok(Looked::Refused)
 }

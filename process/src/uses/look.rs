@@ -12,7 +12,7 @@ use super::tree::{Trees, without_mark};
 use super::{By, Use};
 use crate::ProcessStat;
 use crate::mounts::{self, Mount};
-use crate::stat::{has_vanished, living_base};
+use crate::stat::{has_vanished, living_base, stat};
 
 /// What came of looking at a process.
 pub(super) enum Looked {
@@ -42,9 +42,13 @@ pub(super) fn at(process: &ProcessStat, trees: &Trees<'_>, views: &mut HashMap<S
     }
     let mut finder = Finder { process, trees, view: &views[&key], uses: Vec::new(), seen: HashSet::new() };
     finder.add(By::Root, &root);
-    for (by, name) in [(By::Exe, "exe"), (By::Cwd, "cwd")] {
-        finder.add(by, &link(&format!("{base}/{name}"))?.unwrap_or_default());
+    let exe = link(&format!("{base}/exe"))?;
+    // A main thread that ends shows nothing any more, but others may go on, and still do what they did.
+    if exe.is_none() && stat(process.pid).is_ok_and(|now| now.is_some_and(|now| now.is_ending())) {
+        return Err(io::ErrorKind::NotFound.into());
     }
+    finder.add(By::Exe, &exe.unwrap_or_default());
+    finder.add(By::Cwd, &link(&format!("{base}/cwd"))?.unwrap_or_default());
     if !finder.view.is_ours {
         finder.climb(By::Cwd, &format!("{base}/cwd"))?;
         finder.climb(By::Root, &format!("{base}/root"))?;
