@@ -398,8 +398,6 @@ class Stories:
             assert name == "roll-parallel" or self.h3.state() == untouched, "host 3 was touched"
             assert self.serving(self.h3) == {good}
             assert "taken back" in done.stdout, done.stdout
-            for file in folder.glob("*.json"):
-                file.unlink()
         return "a good one and a bad one each"
 
     def shell(self, folder: Path, script: str, name: str, build: Path) -> subprocess.CompletedProcess[str]:
