@@ -11,77 +11,102 @@ use crate::{Exit, Failure, Record, SCHEMA};
 /// The largest record, in bytes, its line feed included.
 pub(crate) const LARGEST: usize = 1 << 20;
 
-/// Reads exactly one record on exactly one line.
+/// Where a record comes from, as a refusal names it.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    /// The record, with its place.
+    the: &'a str,
+    /// The place alone.
+    place: &'a str,
+    hint: &'static str,
+}
+
+const STDIN: Origin<'_> = Origin {
+    the: "the record on stdin",
+    place: "stdin",
+    // Never -n: behind a pipe that failed, the stage would act alone.
+    hint: "pass the record on as it is, in one line (jq -c)",
+};
+
+/// Reads exactly one record on exactly one line, from stdin.
 ///
 /// Refused with 65: a missing line feed, trailing bytes, a byte order mark, bad UTF-8, duplicate
 /// members, more than 127 levels, more than 1 MiB, another schema, members of the wrong type.
 pub fn parse(bytes: &[u8]) -> anyhow::Result<Record> {
+    parse_bounded(bytes, &STDIN)
+}
+
+/// The same for a line of a file; `place` says which line of which file, as a refusal shall name it.
+pub fn parse_in(bytes: &[u8], place: &str) -> anyhow::Result<Record> {
+    let the = format!("the record in {place}");
+    let hint = "every line is one record as a pipe wrote it, not spread over several (jq -c)";
+    parse_bounded(bytes, &Origin { the: &the, place, hint })
+}
+
+fn parse_bounded(bytes: &[u8], from: &Origin<'_>) -> anyhow::Result<Record> {
     if bytes.len() > LARGEST {
-        bail!(invalid("input.too_large", "the record on stdin is larger than 1 MiB"));
+        bail!(from.invalid("input.too_large", format!("{} is larger than 1 MiB", from.the)));
     }
-    parse_unbounded(bytes)
+    parse_from(bytes, from)
 }
 
 /// The same without the bound, for files of our own.
 pub(crate) fn parse_unbounded(bytes: &[u8]) -> anyhow::Result<Record> {
+    parse_from(bytes, &STDIN)
+}
+
+fn parse_from(bytes: &[u8], from: &Origin<'_>) -> anyhow::Result<Record> {
+    let Origin { the, place, .. } = from;
     let Some(line) = bytes.strip_suffix(b"\n") else {
-        bail!(invalid("input.truncated", "the record on stdin does not end with a line feed: it was cut off"));
+        bail!(from.invalid("input.truncated", format!("{the} does not end with a line feed: it was cut off")));
     };
     let Ok(text) = std::str::from_utf8(line) else {
-        bail!(invalid("input.invalid", "the record on stdin is not UTF-8"));
+        bail!(from.invalid("input.invalid", format!("{the} is not UTF-8")));
     };
     if text.contains('\n') {
-        bail!(invalid("input.invalid", "stdin holds more than one line; a record is exactly one"));
+        bail!(from.invalid("input.invalid", format!("{place} holds more than one line; a record is exactly one")));
     }
-    let value = parse_value(text)?;
+    let value = parse_value(text)
+        .map_err(|e| from.invalid("input.invalid", format!("{place} holds no valid JSON record: {e}")))?;
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => {}
         Some(other) => {
             bail!(
-                invalid("input.schema", &format!("the record on stdin has the schema '{}'", other.escape_debug()))
+                from.invalid("input.schema", format!("{the} has the schema '{}'", other.escape_debug()))
                     .hint(format!("this version reads {SCHEMA}; update cutover"))
             )
         }
-        None => bail!(invalid("input.schema", "the JSON on stdin has no member 'schema': it is no record")),
+        None => {
+            bail!(from.invalid("input.schema", format!("the JSON of {place} has no member 'schema': it is no record")))
+        }
     }
     // From the text again, not from the value: only so do unknown numbers keep their very digits.
-    let record: Record = serde_json::from_str(text)
-        .map_err(|e| invalid("input.invalid", &format!("the record on stdin is not valid: {e}")))?;
-    check(&record)?;
+    let record: Record =
+        serde_json::from_str(text).map_err(|e| from.invalid("input.invalid", format!("{the} is not valid: {e}")))?;
+    if let Some(wrong) = contradiction(&record) {
+        bail!(from.invalid("input.invalid", format!("{the} is not valid: {wrong}")));
+    }
     Ok(record)
 }
 
-fn parse_value(text: &str) -> anyhow::Result<Value> {
+fn parse_value(text: &str) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = Unique.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-    parsed.map_err(|e| invalid("input.invalid", &format!("stdin holds no valid JSON record: {e}")).into())
+    Unique.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value))
 }
 
 /// What the types alone cannot say.
-fn check(record: &Record) -> anyhow::Result<()> {
-    if record.ok == record.error.is_some() {
-        bail!(invalid("input.invalid", "the record's 'ok' and 'error' contradict each other"));
-    }
-    if record.held && !record.ok {
-        bail!(invalid("input.invalid", "the record is both failed and held"));
-    }
-    if record.pipe.is_empty() {
-        bail!(invalid("input.invalid", "the record's 'pipe' is empty"));
-    }
-    if record.error.as_ref().is_some_and(|error| error.exit == 0) {
-        bail!(invalid("input.invalid", "the record's 'error.exit' is 0"));
-    }
-    if record.root.as_deref().is_some_and(|root| !root.starts_with('/')) {
-        bail!(invalid("input.invalid", "the record's 'root' is no absolute path"));
-    }
-    if record.release.as_ref().is_some_and(|release| !is_id(&release.id)) {
-        bail!(invalid("input.invalid", "the record's 'release.id' is no release id"));
-    }
-    let sizes = record.release.iter().flat_map(|release| [release.files, release.bytes]).flatten();
-    if sizes.max().is_some_and(|size| size > 1 << 53) {
-        bail!(invalid("input.invalid", "a size in the record is beyond 2^53"));
-    }
-    Ok(())
+fn contradiction(record: &Record) -> Option<&'static str> {
+    let sizes = || record.release.iter().flat_map(|release| [release.files, release.bytes]).flatten();
+    let rules = [
+        (record.ok == record.error.is_some(), "its 'ok' and 'error' contradict each other"),
+        (record.held && !record.ok, "it is both failed and held"),
+        (record.pipe.is_empty(), "its 'pipe' is empty"),
+        (record.error.as_ref().is_some_and(|error| error.exit == 0), "its 'error.exit' is 0"),
+        (record.root.as_deref().is_some_and(|root| !root.starts_with('/')), "its 'root' is no absolute path"),
+        (record.release.as_ref().is_some_and(|release| !is_id(&release.id)), "its 'release.id' is no release id"),
+        (sizes().max().is_some_and(|size| size > 1 << 53), "a size in it is beyond 2^53"),
+    ];
+    rules.into_iter().find(|(is_wrong, _)| *is_wrong).map(|(_, why)| why)
 }
 
 /// Whether a text is what the schema says a release id is.
@@ -90,8 +115,10 @@ fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.as_bytes()[0].is_ascii_alphanumeric() && text.as_bytes().iter().all(inner)
 }
 
-fn invalid(code: &'static str, message: &str) -> Failure {
-    Failure::new(Exit::InvalidInput, code, message).hint("to run alone add -n")
+impl Origin<'_> {
+    fn invalid(&self, code: &'static str, message: String) -> Failure {
+        Failure::new(Exit::InvalidInput, code, message).hint(self.hint)
+    }
 }
 
 /// Builds a [`Value`] and refuses a member that is there already.

@@ -37,7 +37,7 @@ pub use deploy::{DEPLOY_FD, DeployLock, Holder};
 pub use exit::Exit;
 pub use failure::{Blame, Failure};
 pub use interrupts::Interrupts;
-pub use json::parse;
+pub use json::{parse, parse_in};
 pub use options::{Color, Options, command_line, duration, size, wrong_command_line};
 pub use output::{complain_alone, visible};
 pub use pipe::{Pipe, Role, Tool, run};

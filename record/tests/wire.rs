@@ -1,7 +1,7 @@
 //! The wire format is frozen: golden records of every version are read for ever, and what two
 //! readers could understand differently is refused.
 
-use record::{Exit, Failure, Record, parse};
+use record::{Exit, Failure, Record, parse, parse_in};
 
 const GOLDEN: &str = include_str!("golden/cutover.record.1.jsonl");
 
@@ -18,6 +18,15 @@ fn code(bytes: &[u8]) -> &'static str {
     let error = parse(bytes).expect_err(&String::from_utf8_lossy(bytes));
     let failure = error.downcast_ref::<Failure>().expect("a failure with a kind");
     assert_eq!(failure.exit(), Exit::InvalidInput);
+    // Whoever is told to add -n behind a pipe that failed lets this stage act alone.
+    let said = format!("{failure:?}");
+    assert!(said.contains("jq -c") || failure.code() == "input.schema", "{said}");
+    assert!(said.contains("stdin") && !said.contains("-n"), "{said}");
+    let of_file = parse_in(bytes, "line 2 of report").expect_err("of a file too");
+    let told = of_file.downcast_ref::<Failure>().expect("a failure with a kind");
+    assert_eq!((told.code(), told.exit()), (failure.code(), Exit::InvalidInput));
+    let text = format!("{told:?}");
+    assert!(text.contains("line 2 of report") && !text.contains("stdin"), "{text}");
     failure.code()
 }
 

@@ -17,7 +17,8 @@ const LONGEST: u64 = (1 << 20) + 1;
 
 /// Reads the records of a file, `-` being stdin; the first line that is none ends it with 65.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
-    let what = || format!("read the records in {}", path.display());
+    let name = if path == Path::new("-") { "stdin".into() } else { path.display().to_string() };
+    let what = || format!("read the records in {name}");
     let input: Box<dyn Read> = match path.to_str() {
         Some("-") => Box::new(std::io::stdin()),
         _ => Box::new(File::open(path).with_context(what)?),
@@ -26,8 +27,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
     let mut records = Vec::new();
     let mut line = Vec::new();
     while input.by_ref().take(LONGEST).read_until(b'\n', &mut line).with_context(what)? > 0 {
-        let record = record::parse(&line).with_context(|| format!("line {} of {}", records.len() + 1, path.display()));
-        records.push(record?);
+        records.push(record::parse_in(&line, &format!("line {} of {name}", records.len() + 1))?);
         line.clear();
     }
     Ok(records)

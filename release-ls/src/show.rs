@@ -139,7 +139,8 @@ fn verified_lines(answer: &LsVerified) -> Vec<String> {
         let entries = if answer.files == 1 { "entry" } else { "entries" };
         format!("ok       {}  {} {entries}, {size} hashed in {took}", answer.id, answer.files)
     } else {
-        format!("DIFFERS  {}  in {} places", answer.id, answer.differences.len())
+        let places = if answer.differences.len() == 1 { "place" } else { "places" };
+        format!("DIFFERS  {}  in {} {places}", answer.id, answer.differences.len())
     };
     let one = |d: &record::sections::LsDifference| {
         let path = if d.path.is_empty() { "(the release)" } else { &d.path };

@@ -6,6 +6,9 @@
 
 use super::{Entry, History};
 
+/// How the file is called in a root.
+const FILE: &str = ".cutover/history.jsonl";
+
 /// The history in `bytes`, and how many of its bytes are whole lines.
 pub(crate) fn parse(bytes: &[u8]) -> (History, u64) {
     let mut lines: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').collect();
@@ -15,24 +18,42 @@ pub(crate) fn parse(bytes: &[u8]) -> (History, u64) {
     }
     let whole: usize = lines.iter().map(|line| line.len()).sum();
     let mut history = History::of([]);
+    let mut damaged = Vec::new();
     for (index, line) in lines.into_iter().enumerate() {
         match serde_json::from_slice::<Entry>(line) {
-            Ok(entry) => take(&mut history, entry, index + 1),
-            Err(error) => history.problems.push(format!("line {} of the history does not read: {error}", index + 1)),
+            Ok(entry) => {
+                tell(&mut history, &mut damaged, Some(&entry));
+                take(&mut history, entry, index + 1);
+            }
+            Err(error) => damaged.push(format!("line {} of {FILE} does not read: {error}", index + 1)),
         }
     }
+    tell(&mut history, &mut damaged, None);
     history.torn_bytes = (bytes.len() - whole) as u64;
     (history, whole as u64)
+}
+
+/// Says what is damaged before `next`, and how a person mends it: where the numbers have a gap, a line without a meaning
+/// has to fill it; else the damaged line goes, as the next one has its number.
+fn tell(history: &mut History, damaged: &mut Vec<String>, next: Option<&Entry>) {
+    let first = history.next_line();
+    for (at, what) in damaged.drain(..).enumerate() {
+        let number = first.saturating_add(at as u64);
+        let mend = match next.filter(|next| number < next.seq) {
+            Some(Entry { at, link, .. }) => {
+                let filler = format!(r#"{{"seq":{number},"at":"{at}","link":"{link}","kind":"unknown"}}"#);
+                format!("replace that line by {filler}")
+            }
+            None => "remove that line".into(),
+        };
+        history.problems.push(format!("{what} (copy the file aside, {mend}, and look at release-ls --history)"));
+    }
 }
 
 fn take(history: &mut History, entry: Entry, line: usize) {
     // After a damaged line the numbers tell how many are missing; that was said once already.
     if history.problems.is_empty() && entry.seq != history.next_line() {
-        history.problems.push(format!(
-            "line {line} of the history is number {}, not {}",
-            entry.seq,
-            history.next_line()
-        ));
+        history.problems.push(format!("line {line} of {FILE} is number {}, not {}", entry.seq, history.next_line()));
     }
     history.push(entry);
 }

@@ -154,6 +154,21 @@ fn damage_in_the_middle_is_said_and_a_kind_of_tomorrow_is_not_damage() {
     bytes.extend(bytes_of(&entries[1..]));
     assert_eq!(parse(&bytes).0.problems.len(), 1);
 
+    // What is told mends it: the line's number is missing, or it was given to the next line, or there is none after it.
+    let [one, two, three] = [0, 1, 2].map(|at| serde_json::to_string(&entries[at]).unwrap() + "\n");
+    for (text, remove) in [
+        (format!("{one}garbage\n{three}"), false),
+        (format!("{one}garbage\n{two}{three}"), true),
+        (format!("{one}{two}garbage\n"), true),
+    ] {
+        let problem = parse(text.as_bytes()).0.problems.concat();
+        assert!(problem.contains(".cutover/history.jsonl") && problem.contains("release-ls --history"), "{problem}");
+        assert_eq!(problem.contains("remove that line"), remove, "{problem}");
+        let filler = problem.split_once("replace that line by ").map(|(_, rest)| rest.split_once("},").unwrap().0);
+        let mended = text.replace("garbage\n", &filler.map_or_else(String::new, |filler| format!("{filler}}}\n")));
+        assert_eq!(parse(mended.as_bytes()).0.problems, Vec::<String>::new(), "{problem}");
+    }
+
     let gap = bytes_of(&[entries[0].clone(), entries[2].clone()]);
     assert_eq!(parse(&gap).0.problems.len(), 1);
 
