@@ -13,11 +13,11 @@ use record::Options;
     before_help = "\
 Examples:
   release-lock --root /srv/shop -- ./deploy.sh
-  [ \"$CUTOVER_DEPLOY_FD\" ] || exec release-lock --root /srv/shop -- \"$0\" \"$@\"",
+  [ \"${CUTOVER_DEPLOY_FD-}\" ] || exec release-lock --root /srv/shop -- \"$0\" \"$@\"",
     after_help = "\
 The lock lasts until the last process of the command ends. The command finds CUTOVER_ROOT and \
 CUTOVER_DEPLOY_FD in its environment (and CUTOVER_LINK where --link is given), and its exit status is the exit status; 126 and 127 say \
-that it could not be started or found. Nothing is printed but when the lock is not to be had. With --dry-run the command is not run; to see \
+that it could not be started or found. Nothing is printed but when the lock is not to be had, or a root is made. With --dry-run the command is not run; to see \
 what it would do give --dry-run to the first stage of its pipe. Below the deploy of another root both locks are held.",
     help_template = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}"
 )]
