@@ -7,7 +7,7 @@ use record::Options;
 
 use crate::retention::{MinFree, Policy};
 
-/// Remove the releases that no rule keeps; what is live, good, pinned or in use stays
+/// Remove the releases that no rule keeps; what is live, among the newest, pinned or in use stays
 #[derive(Debug, Parser)]
 #[command(
     name = "release-gc",
