@@ -41,19 +41,22 @@ fn blocks(document: &str, marks: &[&str]) -> Vec<String> {
 }
 
 /// A machine as the documents expect it: units and tools are installed, `/srv/shop` is empty, `build/` can be deployed,
-/// `shop@1` and `shop@2` listen on 8001 and 8002, and what ssh is told to run runs here.
+/// `shop@1` and `shop@2` listen on 8001 and 8002, and ssh runs here what the key of docs/ci.md may run, whatever it is told.
 fn machine(shop: &Shop) -> Result<Systemd, String> {
     shop.source("build");
     let unit = shop_unit(shop).replace(&shop.root().display().to_string(), "/srv/shop");
     let unit = unit.replace(&format!(" {}%i", shop.services().port(0) / 10), " 800%i");
     let systemd = Systemd::boot(shop, &[("shop@.service", &unit)])?;
+    let pipelines = fs::read_to_string(binaries::workspace().join("docs/ci.md")).expect("read of pipelines");
+    let forced = pipelines.split_once("restrict,command=\"").and_then(|(_, rest)| rest.split_once('"'));
+    let forced = forced.expect("a forced command").0.replace('$', "\\$");
     let prepare = format!(
         "set -e
         cp {units}/* /etc/systemd/system/
         cp {tools}/release-gc {tools}/svc-health /usr/bin/
         mkdir -p $ROOT /srv/shop
         mount --bind $ROOT /srv/shop
-        printf '#!/bin/sh\\nshift\\nexec sh -c \"$*\"\\n' >/usr/local/bin/ssh
+        printf '#!/bin/sh\\nshift\\nexport SSH_ORIGINAL_COMMAND=\"$*\"\\nexec sh -c \"%s\"\\n' '{forced}' >/usr/local/bin/ssh
         chmod 755 /usr/local/bin/ssh",
         units = binaries::workspace().join("share/systemd").display(),
         tools = binaries::directory().display()
