@@ -176,7 +176,7 @@ fn whoever_answers_must_run_from_the_release() {
     holder.wait().unwrap();
     assert_eq!((right.status, by_root.status), (0, 0), "{right:?} {by_root:?}");
     assert_eq!((wrong.status, wrong.target().outcome), (3, HealthOutcome::Unhealthy), "{wrong:?}");
-    assert_eq!(wrong.reason(), format!("process {pid} (sleep) answers, and runs from release v1"));
+    assert_eq!(wrong.reason(), format!("process {pid} (sleep) answers, and runs from release v1, not from v2"));
     assert_eq!((missing.status, missing.stdout.as_str()), (2, ""), "{missing:?}");
     let gone = asked("v3");
     assert_eq!((gone.status, gone.target().outcome), (1, HealthOutcome::Unknown), "{gone:?}");

@@ -63,7 +63,8 @@ fn a_units_state_is_told_and_its_process_is_proven() {
         wrong.exits(3).fails_with("health.unhealthy");
         let said = wrong.record()["error"]["message"].as_str().unwrap_or_default().to_owned();
         assert!(
-            said.contains(&format!("process {pid} (")) && said.ends_with("answers, and runs from release v1"),
+            said.contains(&format!("process {pid} ("))
+                && said.ends_with("answers, and runs from release v1, not from v2"),
             "{said}"
         );
     }

@@ -88,7 +88,7 @@ fn concluded(wanted: &str, seen: &[(u32, Vec<Use>)], refused: Option<String>) ->
             Some(release) => {
                 let command = uses.first().map_or("", |held| held.command.as_str());
                 return Err(Answer::Fail(format!(
-                    "process {pid} ({command}) answers, and runs from release {release}"
+                    "process {pid} ({command}) answers, and runs from release {release}, not from {wanted}"
                 )));
             }
             None => {}
@@ -97,7 +97,9 @@ fn concluded(wanted: &str, seen: &[(u32, Vec<Use>)], refused: Option<String>) ->
     match (found, refused, seen.first()) {
         (true, ..) => Ok(()),
         (false, Some(reason), _) => Err(Answer::CannotTell(format!("who answers is not known: {reason}"))),
-        (false, None, Some((pid, _))) => Err(Answer::Fail(format!("process {pid} answers, and runs from no release"))),
+        (false, None, Some((pid, _))) => {
+            Err(Answer::Fail(format!("process {pid} answers, and runs from no release, not from {wanted}")))
+        }
         (false, None, None) => Err(Answer::CannotTell("who answers is not known: it has ended".into())),
     }
 }
@@ -129,10 +131,20 @@ mod tests {
             ("the new release", vec![new.clone()], None, "pass"),
             ("a manager passed the socket on", vec![manager.clone(), new.clone()], None, "pass"),
             ("some child may not be looked at", vec![new.clone()], refused(), "pass"),
-            ("the old one alone", vec![old.clone()], None, "process 7 (shop) answers, and runs from release v1"),
-            ("old and new", vec![new.clone(), old.clone()], None, "process 7 (shop) answers, and runs from release v1"),
+            (
+                "the old one alone",
+                vec![old.clone()],
+                None,
+                "process 7 (shop) answers, and runs from release v1, not from v2",
+            ),
+            (
+                "old and new",
+                vec![new.clone(), old.clone()],
+                None,
+                "process 7 (shop) answers, and runs from release v1, not from v2",
+            ),
             ("what is executed counts most", vec![mixed], None, "pass"),
-            ("something else", vec![manager], None, "process 1 answers, and runs from no release"),
+            ("something else", vec![manager], None, "process 1 answers, and runs from no release, not from v2"),
             ("nothing can be seen", vec![], refused(), "who answers is not known: look at process 7: not allowed"),
             ("it ended", vec![], None, "who answers is not known: it has ended"),
         ] {
