@@ -64,14 +64,16 @@ impl RootDir {
         let name = ".cutover";
         match self.dir.open_dir(name) {
             Err(e) if e.is_not_found() => {
-                bail!(
-                    Failure::new(
-                        Exit::Failed,
-                        "root.empty",
-                        format!("{} is no root yet: it has no .cutover/", self.path().display())
-                    )
-                    .hint(format!("release-mk --root {} --from DIR makes the first release", self.path().display()))
-                )
+                let path = self.path().display();
+                // Another tool's layout, which is live maybe: a first release beside it is not what is wanted.
+                let has_releases = self.dir.open_dir("releases").and_then(|it| it.names()).is_ok_and(|it| it.len() > 0);
+                let hint = if has_releases {
+                    format!("release-switch -n --root {path} --adopt takes over the releases that are there")
+                } else {
+                    format!("release-mk --root {path} --from DIR makes the first release")
+                };
+                let message = format!("{path} is no root yet: it has no .cutover/");
+                bail!(Failure::new(Exit::Failed, "root.empty", message).hint(hint))
             }
             Err(e) if matches!(self.dir.stat_if_there(name), Ok(Some(stat)) if stat.kind() != dir::Kind::Directory) => {
                 Err(e).context(Failure::new(Exit::Unsafe, "root.unsafe", ".cutover is not a real directory"))

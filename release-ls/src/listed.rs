@@ -157,6 +157,18 @@ fn build(state: &StagingState) -> Build {
     }
 }
 
+/// What to say of a link that the history knows and that does not lead to a release now; `standing` is what is there
+/// instead, `None` for nothing. Nothing is said of a link that the history knows to be gone while others are there.
+pub(crate) fn lost(inventory: &Inventory, link: &Name, standing: Option<&str>) -> Option<String> {
+    let history = &inventory.history;
+    let was = history.activations(link).rev().find_map(|entry| entry.to.as_ref())?;
+    let is_known_gone = standing.is_none() && history.current(link).is_none() && !inventory.links.is_empty();
+    (!is_known_gone).then(|| match standing {
+        Some(what) => format!("{link} is {what}, no link; {was} was live"),
+        None => format!("the link {link} is missing; {was} was live"),
+    })
+}
+
 fn remarks(root: &str, inventory: &Inventory, only: Option<&Name>) -> Vec<String> {
     let mut remarks = Vec::new();
     let ids: HashSet<_> = inventory.releases.iter().map(|manifest| &manifest.id).collect();

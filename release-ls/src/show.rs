@@ -4,9 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::bail;
+use dir::Name;
 use record::sections::LsVerified;
 use record::{Exit, Failure, visible};
 use serde::Serialize;
+use store::link::{self, Standing};
 use store::{Inventory, ReleaseId, Root, inventory};
 
 use crate::cli::{Form, Request, What};
@@ -45,7 +47,11 @@ fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
         let now = look.now;
         let only = request.link.as_ref();
         match &request.what {
-            What::Releases => releases(request, &listed::list(&shown, &inventory, only, now), &look, out)?,
+            What::Releases => {
+                let mut listed = listed::list(&shown, &inventory, only, now);
+                listed.remarks.extend(lost_links(&root, &inventory, only)?);
+                releases(request, &listed, &look, out)?;
+            }
             What::History => {
                 let activations = activations::list(&shown, &inventory.history, only);
                 match request.form {
@@ -73,6 +79,21 @@ fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// What to say of the links that were live and are none now.
+fn lost_links(root: &Root, inventory: &Inventory, only: Option<&Name>) -> anyhow::Result<Vec<String>> {
+    let mut told = Vec::new();
+    for name in inventory.history.links().filter(|name| only.is_none_or(|only| *name == only)) {
+        let standing = match link::read(root, name)? {
+            Standing::Link(_) => continue,
+            Standing::Missing => None,
+            Standing::Obstructed(dir::Kind::Directory) => Some("a directory"),
+            Standing::Obstructed(_) => Some("a file"),
+        };
+        told.extend(listed::lost(inventory, name, standing));
+    }
+    Ok(told)
 }
 
 /// Shows what became of the hosts whose records are in a file.

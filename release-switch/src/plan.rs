@@ -93,10 +93,18 @@ fn previous(situation: &Situation) -> Option<Target> {
     target_of(situation.history.previous(situation.link, present)?)
 }
 
+/// What the link named last, as far as the history knows.
+pub(crate) fn last_live<'h>(history: &'h History, link: &Name) -> Option<&'h ReleaseId> {
+    history.activations(link).rev().find_map(|entry| entry.to.as_ref())
+}
+
 fn nothing_before(situation: &Situation) -> Failure {
     let link = situation.link;
     let why = match live(situation) {
-        None => format!("{link} is not there yet: nothing to roll back"),
+        None => match last_live(situation.history, link) {
+            Some(was) => format!("{link} is missing, so there is nothing to roll back from; {was} was live"),
+            None => format!("{link} is not there yet: nothing to roll back"),
+        },
         Some(now) => {
             let others: BTreeMap<u64, &ReleaseId> = situation
                 .history

@@ -19,6 +19,37 @@ fn made_by_a_script(shop: &Shop) {
 }
 
 #[test]
+fn a_layout_of_another_tool_is_no_place_for_a_first_release() {
+    let shop = Shop::new();
+    made_by_a_script(&shop);
+    for tool in ["release-ls $ROOT", "release-gc -n --root $ROOT", "release-switch -n --root $ROOT --rollback"] {
+        let run = shop.pipe(tool).run();
+        assert!(run.status != 0 && run.stderr.contains("--adopt takes over"), "{run}");
+        assert!(!run.stderr.contains("release-mk"), "{run}");
+    }
+}
+
+#[test]
+fn a_lost_link_is_told_and_how_it_comes_back() {
+    let shop = Shop::new();
+    shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    shop.pipe("rm $ROOT/current").run().exits(0);
+    let listed = shop.pipe("release-ls $ROOT").run();
+    assert!(listed.exits(0).stderr.contains(&format!("the link current is missing; {v2} was live")), "{listed}");
+    let back = shop.pipe("release-switch -n --root $ROOT --rollback").run();
+    assert!(back.exits(69).stderr.contains(&format!("--to {v2} puts the link back")), "{back}");
+    let listed = shop.pipe("release-ls $ROOT").run();
+    assert!(listed.exits(0).stderr.contains("is missing"), "{listed}");
+    shop.pipe(format!("release-switch -n --root $ROOT --to {v2}")).run().exits(0);
+    let listed = shop.pipe("release-ls $ROOT").run();
+    assert!(!listed.exits(0).stderr.contains("is missing"), "{listed}");
+    shop.pipe("rm $ROOT/current && mkdir $ROOT/current").run().exits(0);
+    let listed = shop.pipe("release-ls $ROOT").run();
+    assert!(listed.exits(0).stderr.contains("current is a directory, no link"), "{listed}");
+}
+
+#[test]
 fn releases_log_and_promises_are_taken_over_and_nothing_in_them_changes() {
     let shop = Shop::new();
     made_by_a_script(&shop);

@@ -115,3 +115,25 @@ fn only_the_link_that_is_named_makes_marks_and_a_broken_one_is_remarked() {
     assert_eq!(current(None), (vec!["current".into(), "blue".into()], 1));
     assert_eq!(current(Some("blue")), (vec!["blue".into()], 0));
 }
+
+#[test]
+fn a_link_that_is_lost_is_told_unless_the_history_knows_it_gone_and_others_are_there() {
+    let gone = |seq| {
+        let line = serde_json::json!({"seq": seq, "at": "2026-11-21T08:00:09Z", "link": "current", "kind": "found"});
+        serde_json::from_value::<Entry>(line).unwrap()
+    };
+    let told = |entries: Vec<Entry>, links: Vec<store::link::LinkState>, standing: Option<&str>| {
+        let inventory = Inventory { links, history: History::of(entries), ..Inventory::default() };
+        lost(&inventory, &Name::new("current").unwrap(), standing).unwrap_or_default()
+    };
+    let live = || line(1, "done", 1, None);
+    for (entries, links, standing, expected) in [
+        (vec![live()], vec![], None, "the link current is missing; r1 was live"),
+        (vec![live()], vec![], Some("a directory"), "current is a directory, no link; r1 was live"),
+        (vec![live(), gone(2)], vec![], None, "the link current is missing; r1 was live"),
+        (vec![live(), gone(2)], vec![link("blue", 1)], None, ""),
+        (vec![], vec![], None, ""),
+    ] {
+        assert_eq!(told(entries, links, standing), expected);
+    }
+}
