@@ -25,6 +25,10 @@ pub fn main() -> ExitCode {
             pipe.say("what that would do its own stages say: give --dry-run to the first of them");
             return Ok(());
         }
+        if !path.exists() {
+            // A typo in --root must not go unnoticed.
+            pipe.say(format_args!("{} is a new root", path.display()));
+        }
         let (root, _) = store::Root::create(&path, request.options.allow_network_fs)?;
         apply::become_command(pipe, root.rootdir(), &request, number)
     })

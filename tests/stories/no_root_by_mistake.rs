@@ -14,6 +14,16 @@ fn a_typo_behind_a_first_deploy_leaves_no_root() {
 }
 
 #[test]
+fn a_lock_that_makes_a_root_says_so_once() {
+    let shop = Shop::new();
+    let lock = || shop.pipe("release-lock --root $ROOT -- true").run();
+    let first = lock();
+    assert!(first.exits(0).stderr.contains("is a new root"), "{first}");
+    let second = lock();
+    assert!(!second.exits(0).stderr.contains("is a new root"), "{second}");
+}
+
+#[test]
 fn a_dry_run_refuses_what_is_sure_to_be_refused_and_tells_people_the_rest() {
     let shop = Shop::new();
     shop.source("v1");
