@@ -45,8 +45,8 @@ struct Cli {
     /// Keep only what matches of what was built, with what --share and --stamp add; repeatable
     #[arg(long, value_name = "GLOB")]
     artifact: Vec<String>,
-    /// Go on with this unfinished build, from its first unfinished step; all other options as before
-    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    /// Go on with this unfinished build, from its first unfinished step; all other options as before; --name may be left out
+    #[arg(long, value_name = "ID")]
     resume: Option<ReleaseId>,
     /// Build only if the source or the options that change the release differ from the live one's; an archive can be compared with builds made with this option or --sha256
     #[arg(long)]
@@ -103,6 +103,9 @@ struct Cli {
 /// Reads the command line; a wrong one ends the process with 2 here.
 pub(crate) fn request() -> (Request, Options) {
     let cli: Cli = record::command_line();
+    if let Some(wrong) = other_name(cli.resume.as_ref(), cli.name.as_ref()) {
+        record::wrong_command_line::<Cli>(&wrong);
+    }
     let hold = cli
         .keep_days
         .zip(cli.reason)
@@ -131,6 +134,14 @@ pub(crate) fn request() -> (Request, Options) {
         limits: Limits { bytes: cli.max_bytes, files: cli.max_files, external_symlinks: cli.allow_external_symlinks },
     };
     (request, cli.options)
+}
+
+/// What is wrong with `--name` beside `--resume`: a build keeps the name it was begun with.
+fn other_name(resume: Option<&ReleaseId>, name: Option<&ReleaseId>) -> Option<String> {
+    let (resume, name) = resume.zip(name).filter(|(resume, name)| resume != name)?;
+    Some(format!(
+        "the build {resume} cannot go on under the name {name}: leave --name out, or begin anew without --resume"
+    ))
 }
 
 fn share(text: &str) -> Result<Share, String> {
@@ -209,6 +220,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_build_goes_on_under_its_own_name_only() {
+        let line = "release-mk --from x --resume v1";
+        for (more, wrong) in
+            [("", None), (" --name v1", None), (" --name v2", Some("under the name v2: leave --name out"))]
+        {
+            let cli = Cli::try_parse_from(format!("{line}{more}").split(' ')).expect(more);
+            let said = other_name(cli.resume.as_ref(), cli.name.as_ref());
+            assert_eq!(said.is_some(), wrong.is_some(), "{more}: {said:?}");
+            assert!(said.unwrap_or_default().contains(wrong.unwrap_or_default()), "{more}");
+        }
     }
 
     #[test]

@@ -156,7 +156,9 @@ fn what_a_step_leaves_must_be_what_a_release_can_hold() {
     // The step is repaired, and the same build goes on.
     let resumed = site.mk(&site.path("source"), &["--resume", "v1", "--step", "s=rm queue"]).expect(0);
     assert_eq!(resumed.record["release"]["id"], "v1");
-    site.mk(&site.path("source"), &["--resume", "v1", "--name", "v1"]).expect(2);
+    site.mk(&site.path("source"), &["--resume", "v1", "--name", "v2"]).expect(2);
+    // The name that it has already is one of "the other options as before".
+    resume(&["--name", "v1"]).expect(0);
 }
 
 #[test]

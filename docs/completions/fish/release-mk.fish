@@ -45,7 +45,7 @@ complete -c release-mk -l name -d 'Name the release; by default UTC time and num
 complete -c release-mk -l exclude -d 'Leave out what matches: at any depth, or anchored at the top if there is a slash in it; repeatable' -r
 complete -c release-mk -l step -d 'Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING, RELEASE_PATH and, from git, RELEASE_REF and RELEASE_REVISION; repeatable, in order' -r
 complete -c release-mk -l artifact -d 'Keep only what matches of what was built, with what --share and --stamp add; repeatable' -r
-complete -c release-mk -l resume -d 'Go on with this unfinished build, from its first unfinished step; all other options as before' -r -f -a '(__cutover_values failed)'
+complete -c release-mk -l resume -d 'Go on with this unfinished build, from its first unfinished step; all other options as before; --name may be left out' -r -f -a '(__cutover_values failed)'
 complete -c release-mk -l share -d 'Link PATH to shared/PATH: with a trailing slash a directory, made if missing, else a file that must exist; repeatable' -r
 complete -c release-mk -l mode -d 'The mode of directories that --share makes' -r
 complete -c release-mk -l owner -d 'The owner of directories that --share makes, where uid 0 makes them' -r
