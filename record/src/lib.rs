@@ -39,7 +39,7 @@ pub use failure::{Blame, Failure};
 pub use interrupts::Interrupts;
 pub use json::{parse, parse_in};
 pub use options::{Color, Options, command_line, duration, size, wrong_command_line};
-pub use output::{complain_alone, visible};
+pub use output::{complain_alone, counted, visible};
 pub use pipe::{Pipe, Role, Tool, run};
 pub use root::RootDir;
 pub use run_file::RunFile;

@@ -84,6 +84,11 @@ pub fn complain_alone(tool: Tool, error: &anyhow::Error) -> ExitCode {
     ExitCode::from(failure.exit.code())
 }
 
+/// A number and what is counted: `1 file`, `2 files`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// The text with control and direction-changing characters escaped: safe to show on a terminal.
 pub fn visible(text: &str) -> String {
     let hidden = |c: char| {

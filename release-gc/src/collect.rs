@@ -152,8 +152,8 @@ fn tell(pipe: &Pipe, section: &GcSection) {
 /// What is left fails a collection that stands alone or is strict; behind a deploy it is a warning.
 fn fail_or_warn(pipe: &mut Pipe, section: &GcSection, policy: &Policy) -> anyhow::Result<()> {
     let Some(first) = section.left.first() else { return Ok(()) };
-    let count = section.counts.left;
-    let message = format!("{count} entries could not be removed, the first is {}: {}", first.path, first.reason);
+    let count = record::counted(section.counts.left, "entry", "entries");
+    let message = format!("{count} could not be removed, the first is {}: {}", first.path, first.reason);
     if pipe.has_input() && !policy.strict {
         pipe.warn("gc.left", message);
         return Ok(());

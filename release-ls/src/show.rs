@@ -157,11 +157,11 @@ fn verified(
 fn verified_lines(answer: &LsVerified) -> Vec<String> {
     let (size, took) = (text::size(answer.hashed_bytes), text::seconds(answer.elapsed_ms));
     let head = if answer.ok {
-        let entries = if answer.files == 1 { "entry" } else { "entries" };
-        format!("ok       {}  {} {entries}, {size} hashed in {took}", answer.id, answer.files)
+        let entries = record::counted(answer.files, "entry", "entries");
+        format!("ok       {}  {entries}, {size} hashed in {took}", answer.id)
     } else {
-        let places = if answer.differences.len() == 1 { "place" } else { "places" };
-        format!("DIFFERS  {}  in {} {places}", answer.id, answer.differences.len())
+        let places = record::counted(answer.differences.len() as u64, "place", "places");
+        format!("DIFFERS  {}  in {places}", answer.id)
     };
     let one = |d: &record::sections::LsDifference| {
         let path = if d.path.is_empty() { "(the release)" } else { &d.path };

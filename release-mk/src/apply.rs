@@ -61,7 +61,8 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
             pipe.set_section(&section);
             pipe.changed();
             pipe.record_mut().release = Some(manifest.to_release(&root));
-            pipe.say(format_args!("{} is made: {} files, {}", manifest.id, manifest.files, size(manifest.bytes)));
+            let files = record::counted(manifest.files, "file", "files");
+            pipe.say(format_args!("{} is made: {files}, {}", manifest.id, size(manifest.bytes)));
             // What is left of the build is a few small files; whatever fails here is the next collection's.
             let _ = trash::delete_small(&root, &name);
             Ok(())

@@ -77,7 +77,7 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
     }
     let amount = facts.survey.as_ref().map(|survey| {
         let bytes = survey.sizes.map_or_else(String::new, |sizes| format!(", {}", size(sizes.bytes)));
-        format!("{} files{bytes}", survey.files)
+        format!("{}{bytes}", record::counted(survey.files, "file", "files"))
     });
     plan.steps.push(("copy", request.from.display().to_string(), amount));
     for share in &request.share {

@@ -24,6 +24,7 @@ fn a_file_keeps_its_mode_time_and_holes_and_the_name_it_was_given_by() {
         (&run.record["release"]["source"]["kind"], &run.record["release"]["files"]),
         (&"file".into(), &1.into())
     );
+    assert!(run.stderr.contains("v1 is made: 1 file, "), "{}", run.stderr);
     let there = site.path("root/releases/v1/app.jar");
     let stat = std::fs::symlink_metadata(&there).unwrap();
     assert!(stat.is_file() && stat.blocks() * 512 < 1 << 20, "the holes were filled");

@@ -57,6 +57,7 @@ fn releases_log_and_promises_are_taken_over_and_nothing_in_them_changes() {
     let run = shop.pipe("release-switch -n --root $ROOT --adopt").run();
     let stage = run.exits(0).record().stage("release-switch").clone();
     assert_eq!(stage["adopted"]["layout"], "commcare", "{run}");
+    assert!(run.stderr.contains("layout: 4 releases, "), "{run}");
     assert_eq!(stage["adopted"]["releases"].as_array().map(Vec::len), Some(4), "{run}");
     assert_eq!(stage["adopted"]["strangers"].as_array().map(Vec::len), Some(2), "{run}");
     assert_eq!(stage["adopted"]["pins"], 2, "a date that does not read keeps too\n{run}");

@@ -175,10 +175,11 @@ fn tell(pipe: &mut Pipe, root: &Path, link: &Name, layout: &Layout, adoption: &A
         strangers: layout.strangers.clone(),
     };
     pipe.say(format!(
-        "{} layout: {} releases, {activations} activations, {} pins taken over",
+        "{} layout: {}, {}, {} taken over",
         adopted.layout,
-        adopted.releases.len(),
-        adopted.pins
+        record::counted(adopted.releases.len() as u64, "release", "releases"),
+        record::counted(adopted.activations, "activation", "activations"),
+        record::counted(adopted.pins, "pin", "pins")
     ));
     let live = layout.live.as_ref().map(ToString::to_string);
     let section = SwitchSection {
