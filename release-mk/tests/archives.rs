@@ -282,6 +282,20 @@ fn directories_on_the_way_count_and_links_that_are_none_are_refused() {
 }
 
 #[test]
+fn a_size_beyond_every_file_is_the_archives_fault_in_both_ways() {
+    let site = Site::new();
+    let mut bytes = archive(&[file("a"), entry(EntryType::Directory, "d"), file("b")]);
+    let mut header = Header::from_byte_slice(&bytes[1024..1536]).clone();
+    // In whole blocks still a number of i64; with what stands before it no longer.
+    header.set_size(u64::try_from(i64::MAX).unwrap() - 511);
+    header.set_cksum();
+    bytes[1024..1536].copy_from_slice(header.as_bytes());
+    for run in [site.mk(&site.write("far.tar", &bytes), &[]), site.stream(&bytes, &[])] {
+        assert_eq!(run.expect(77).code(), "archive.damaged");
+    }
+}
+
+#[test]
 fn limits_and_digests_are_kept() {
     let site = Site::new();
     let good = archive(&[file("a"), file("b"), file("c")]);

@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use tar::Header;
+
 use super::state::State;
 
 /// How long a header is.
 pub(super) const HEADER: usize = 512;
-/// Where the header says that it is one, in every archive that a tool of the last thirty years made.
+/// What stands in the header of every archive that a tool of the last thirty years made, and where.
 const MAGIC: (Range<usize>, &[u8]) = (257..262, b"ustar");
-/// Where the sum of its bytes stands, which counts as spaces for it.
-const SUM: Range<usize> = 148..156;
 
 /// The archive, to be parsed from the state's position on. The file's own position is let alone.
 pub(super) struct Plain<'a> {
@@ -24,10 +24,10 @@ pub(super) struct Plain<'a> {
 /// Whether a tar archive starts like this, whatever a compressed one starts with: a member's name can look like that, and a
 /// compressed file can hold the word.
 pub(super) fn is_tar(start: &[u8]) -> bool {
-    let Some(header) = start.get(..HEADER).filter(|header| header[MAGIC.0] == *MAGIC.1) else { return false };
-    let digits = std::str::from_utf8(&header[SUM]).unwrap_or("").trim_matches([' ', '\0']);
-    let sum = |range: Range<usize>| header[range].iter().map(|byte| u32::from(*byte)).sum::<u32>();
-    u32::from_str_radix(digits, 8) == Ok(sum(0..SUM.start) + 8 * u32::from(b' ') + sum(SUM.end..HEADER))
+    let Some(header) = start.get(..HEADER).map(Header::from_byte_slice) else { return false };
+    let mut summed = header.clone();
+    summed.set_cksum();
+    header.as_bytes()[MAGIC.0] == *MAGIC.1 && header.cksum().ok() == summed.cksum().ok()
 }
 
 /// Whether `from` is a file with a plain tar archive, to be read from its start.
@@ -66,6 +66,8 @@ impl Seek for Plain<'_> {
             SeekFrom::Current(by) => self.state.position().checked_add_signed(by).ok_or_else(beyond)?,
             SeekFrom::End(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
+        // Beyond this no file can be asked, and no archive reaches.
+        i64::try_from(position).map_err(|_| beyond())?;
         self.state.seek(position);
         Ok(position)
     }
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_header_is_known_by_its_word_and_its_sum() {
-        let mut header = ::tar::Header::new_ustar();
+        let mut header = Header::new_ustar();
         header.set_path("\u{1f}name").unwrap();
         header.set_size(0);
         header.set_cksum();
