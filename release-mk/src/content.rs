@@ -194,7 +194,8 @@ fn update(sha: &mut Sha256, part: Part) -> Option<Vec<u8>> {
     }
 }
 
-fn read_full(from: &File, chunk: &mut [u8], at: u64) -> io::Result<usize> {
+/// Fills a chunk from this place on and says how much there was; less than asked for at the end of the file.
+pub(crate) fn read_full(from: &File, chunk: &mut [u8], at: u64) -> io::Result<usize> {
     let mut got = 0;
     while got < chunk.len() {
         match from.read_at(&mut chunk[got..], at + got as u64) {

@@ -108,7 +108,7 @@ fn unpacked(bytes: &[u8], hashed: bool, read: impl FnOnce(File, &Target<'_>) -> 
             timeless: false,
             hashed,
             blobs: None,
-            stopped: AtomicBool::new(false),
+            stopped: &AtomicBool::new(false),
         };
         read(archive.try_clone().expect("a second descriptor"), &target)
     };

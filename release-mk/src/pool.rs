@@ -72,6 +72,11 @@ impl<T: Send> Worker<'_, T> {
         self.shared.stopped.load(Ordering::Relaxed)
     }
 
+    /// The same for threads that the task has started: set once whoever failed has told why, so that none of them is first.
+    pub(crate) fn stop_flag(&self) -> &AtomicBool {
+        &self.shared.stopped
+    }
+
     fn next(&self) -> Option<T> {
         let own = self.own.borrow_mut().pop();
         if self.is_stopped() {

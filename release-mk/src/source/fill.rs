@@ -67,7 +67,7 @@ impl Fill<'_> {
             timeless: matches!(source, Source::Git(_)),
             hashed,
             blobs: blobs.as_ref(),
-            stopped: AtomicBool::new(false),
+            stopped: &AtomicBool::new(false),
         };
         match source {
             Source::Directory { dir, .. } => {

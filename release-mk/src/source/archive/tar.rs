@@ -40,7 +40,8 @@ pub(crate) fn read(from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Re
 fn read_plain(from: &Arc<File>, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     // Not being told only makes it slower.
     let _ = rustix::fs::fadvise(from, 0, None, Advice::Sequential);
-    let work = |_: &Worker<'_, ()>, (): &mut (), ()| {
+    let work = |worker: &Worker<'_, ()>, (): &mut (), ()| {
+        let target = &Target { stopped: worker.stop_flag(), ..*target };
         let mut stopped = || match target.is_stopped() {
             true => bail!("stopped"),
             false => Ok(()),
@@ -53,20 +54,7 @@ fn read_plain(from: &Arc<File>, target: &Target<'_>, tick: &mut dyn FnMut() -> R
             drain(&mut archive.into_inner(), &state)
         })
     };
-    let mut stopped = None;
-    let worked = pool::run(
-        vec![()],
-        || (),
-        work,
-        || {
-            tick().or_else(|error| {
-                stopped = Some(error);
-                target.stop();
-                bail!("stopped")
-            })
-        },
-    );
-    stopped.map_or(worked.map(drop), Err)
+    pool::run(vec![()], || (), work, tick).map(drop)
 }
 
 fn parse<R: Read>(

@@ -35,17 +35,12 @@ pub(crate) struct Target<'a> {
     pub(crate) hashed: bool,
     /// Where the digests of git's blobs are remembered.
     pub(crate) blobs: Option<&'a Blobs>,
-    /// Whether it is to end early; [`stop`](Self::stop) sets it.
-    pub(crate) stopped: AtomicBool,
+    /// Set when it is to end early.
+    pub(crate) stopped: &'a AtomicBool,
 }
 
 impl Target<'_> {
-    /// Ends the work of every thread soon.
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether that was asked for.
+    /// Whether it is to end early.
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }

@@ -19,7 +19,7 @@ use nix::sys::time::TimeSpec;
 
 use super::complete::finish;
 use super::target::Target;
-use super::write::{Admitted, BATCH, Bytes, Small, Work, conflict, damaged, large, write};
+use super::write::{Admitted, BATCH, Small, Work, conflict, damaged, large, write};
 use super::{names, refuse};
 use crate::blobs::Blob;
 use crate::content::Sha;
@@ -52,7 +52,9 @@ pub(crate) struct Unpack<'a> {
     directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
     symlinks: BTreeMap<PathBuf, OsString>,
     hard_links: Vec<(PathBuf, PathBuf)>,
-    batch: Option<(Bytes, Vec<Small>)>,
+    /// Small files that wait for more of them: their bytes, or where in the archive they begin.
+    read: Option<(Vec<u8>, Vec<Small>)>,
+    stored: Option<(Arc<File>, u64, Vec<Small>)>,
     to_writers: SyncSender<Work>,
     used: Receiver<Vec<u8>>,
     scratch: Vec<u8>,
@@ -75,7 +77,8 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
             directories: HashMap::new(),
             symlinks: BTreeMap::new(),
             hard_links: Vec::new(),
-            batch: None,
+            read: None,
+            stored: None,
             to_writers,
             used,
             scratch: Vec::new(),
@@ -157,17 +160,15 @@ impl Unpack<'_> {
             return large(file, size, &mut read, &mut self.scratch, self.target, self.modes);
         };
         let filled = |files: &[Small]| files.last().map_or(0, |(_, content)| content.end);
-        if !matches!(&self.batch, Some((Bytes::Read(_), files)) if filled(files) + small <= BATCH) {
+        if self.read.as_ref().is_some_and(|(_, files)| files.len() == BATCH_FILES || filled(files) + small > BATCH) {
             self.hand_over()?;
         }
-        let (Bytes::Read(bytes), files) = self.batch.get_or_insert_with(|| {
+        let (bytes, files) = self.read.get_or_insert_with(|| {
             let mut bytes = self.used.try_recv().unwrap_or_default();
             // Zeroed once for each buffer, not for each file.
             bytes.resize(BATCH + 1, 0);
-            (Bytes::Read(bytes), Vec::with_capacity(BATCH_FILES))
-        }) else {
-            bail!("a batch of another kind")
-        };
+            (bytes, Vec::with_capacity(BATCH_FILES))
+        });
         let start = filled(files);
         let end = start + small;
         // One byte more than there should be, so that its end is seen.
@@ -175,7 +176,7 @@ impl Unpack<'_> {
             bail!(damaged(&file.path));
         }
         files.push((file, start..end));
-        self.hand_over_if_full()
+        Ok(())
     }
 
     /// A regular file whose `size` bytes are in a file that holds the archive, from `at` on; whoever writes them reads them.
@@ -193,17 +194,15 @@ impl Unpack<'_> {
         };
         // Of one batch all bytes are read at once, with the headers between them.
         let end_from = |first: u64| usize::try_from(at - first).map_or(usize::MAX, |start| start.saturating_add(small));
-        if !matches!(&self.batch, Some((Bytes::Stored { at: first, .. }, _)) if end_from(*first) <= BATCH) {
+        if self.stored.as_ref().is_some_and(|(_, first, files)| files.len() == BATCH_FILES || end_from(*first) > BATCH)
+        {
             self.hand_over()?;
         }
-        let (Bytes::Stored { at: first, .. }, files) = self.batch.get_or_insert_with(|| {
-            (Bytes::Stored { archive: Arc::clone(archive), at }, Vec::with_capacity(BATCH_FILES))
-        }) else {
-            bail!("a batch of another kind")
-        };
+        let (_, first, files) =
+            self.stored.get_or_insert_with(|| (Arc::clone(archive), at, Vec::with_capacity(BATCH_FILES)));
         let end = end_from(*first);
         files.push((file, end - small..end));
-        self.hand_over_if_full()
+        Ok(())
     }
 
     /// A regular file whose content is known without being read: linked to the previous release's, which has the same.
@@ -273,16 +272,12 @@ impl Unpack<'_> {
         Ok(())
     }
 
-    fn hand_over_if_full(&mut self) -> Result<()> {
-        match &self.batch {
-            Some((_, files)) if files.len() >= BATCH_FILES => self.hand_over(),
-            _ => Ok(()),
-        }
-    }
-
     fn hand_over(&mut self) -> Result<()> {
-        match self.batch.take() {
-            Some((bytes, files)) => self.send(Work::Batch { bytes, files }),
+        if let Some((bytes, files)) = self.read.take() {
+            self.send(Work::Read { bytes, files })?;
+        }
+        match self.stored.take() {
+            Some((archive, at, files)) => self.send(Work::Stored { archive, at, files }),
             None => Ok(()),
         }
     }

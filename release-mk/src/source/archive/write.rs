@@ -1,9 +1,8 @@
 //! The files of an archive, written by threads of their own.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +18,7 @@ use store::listing::Entry;
 use super::refuse;
 use super::target::Target;
 use crate::blobs::Blob;
-use crate::content::{Sha, begin_writing};
+use crate::content::{Sha, begin_writing, read_full};
 use crate::metadata::ExactModes;
 use crate::shown::shown;
 use crate::{entries, metadata};
@@ -29,31 +28,22 @@ pub(super) const BATCH: usize = 256 * 1024;
 /// A larger file is written in pieces of this size. With pieces of 256 KiB Linux 6.18 took up to four times as long for 4 GB in a
 /// virtual machine: ext4 asks for memory in one piece for each write.
 const PIECE: usize = 128 * 1024;
+/// What could not be done when a plain archive cannot be read: the disk's error, not the archive's.
+const UNREAD: &str = "read the archive";
 
 /// What a thread does at a time.
 pub(super) enum Work {
-    /// Small files.
-    Batch {
-        /// What is in them, one behind the other.
-        bytes: Bytes,
-        /// The files in this order.
-        files: Vec<Small>,
-    },
-    /// A larger file of an archive that is a file: its `size` bytes are there from `at` on.
+    /// Small files that were read already, into a buffer that is used again: handing thousands of small ones from thread to
+    /// thread costs more than filling them.
+    Read { bytes: Vec<u8>, files: Vec<Small> },
+    /// Small files of an archive that is a file: their bytes are there from `at` on, with the headers between them.
+    Stored { archive: Arc<File>, at: u64, files: Vec<Small> },
+    /// A larger file of such an archive: its `size` bytes are there from `at` on.
     Large { file: Admitted, size: u64, archive: Arc<File>, at: u64 },
 }
 
 /// A small file, and where in the bytes of its batch it is.
 pub(super) type Small = (Admitted, Range<usize>);
-
-/// Where the bytes of small files are, always in one piece.
-pub(super) enum Bytes {
-    /// Read already, into a buffer that is used again: handing thousands of small ones from thread to thread costs more than
-    /// filling them.
-    Read(Vec<u8>),
-    /// In an archive that is a file, from `at` on, with the headers between them.
-    Stored { archive: Arc<File>, at: u64 },
-}
 
 /// A file that is accepted.
 pub(super) struct Admitted {
@@ -95,23 +85,23 @@ fn write_all<'w>(
     loop {
         let work = taker().as_ref().and_then(|works| works.recv().ok());
         match work {
-            Some(Work::Batch { bytes: Bytes::Read(bytes), files }) => {
+            Some(Work::Read { bytes, files }) => {
                 batch(files, &bytes, target, modes)?;
                 // A full channel only means that there are buffers enough.
                 let _ = used.try_send(bytes);
             }
-            Some(Work::Batch { bytes: Bytes::Stored { archive, at }, files }) => {
+            Some(Work::Stored { archive, at, files }) => {
                 let (last, content) = files.last().context("a batch of no files")?;
                 scratch.resize(BATCH, 0);
-                read_stored(&archive, at, &mut scratch[..content.end], &last.path)?;
+                if read_full(&archive, &mut scratch[..content.end], at).context(UNREAD)? < content.end {
+                    bail!(damaged(&last.path));
+                }
                 batch(files, &scratch, target, modes)?;
             }
             Some(Work::Large { file, size, archive, at }) => {
-                let path = file.path.clone();
                 let mut read = |done: u64, piece: &mut [u8]| {
-                    let left = usize::try_from(size - done).unwrap_or(piece.len());
-                    let piece = piece.split_at_mut(left.min(piece.len())).0;
-                    read_stored(&archive, at + done, piece, &path).map(|()| piece.len())
+                    let left = usize::try_from(size - done).map_or(piece.len(), |left| left.min(piece.len()));
+                    read_full(&archive, &mut piece[..left], at + done).context(UNREAD)
                 };
                 large(file, size, &mut read, &mut scratch, target, modes)?;
             }
@@ -195,13 +185,6 @@ pub(super) fn large(
 /// The error of a write, which is the disk's: that of a read would blame the archive.
 fn unwritten(parent: &Dir, path: &Path, error: &std::io::Error) -> dir::Error {
     dir::Error::from_io("write", parent.path().join(path.file_name().unwrap_or_default()), error)
-}
-
-fn read_stored(from: &File, at: u64, into: &mut [u8], path: &Path) -> Result<()> {
-    from.read_exact_at(into, at).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => anyhow::Error::new(error).context(damaged(path)),
-        _ => anyhow::Error::new(error).context("read the archive"),
-    })
 }
 
 /// Gives a written file its time, and its mode unless it was made with it.
