@@ -161,7 +161,7 @@ fn build(state: &StagingState) -> Build {
 /// instead, `None` for nothing. Nothing is said of a link that the history knows to be gone while others are there.
 pub(crate) fn lost(inventory: &Inventory, link: &Name, standing: Option<&str>) -> Option<String> {
     let history = &inventory.history;
-    let was = history.activations(link).rev().find_map(|entry| entry.to.as_ref())?;
+    let was = history.last_live(link)?;
     let is_known_gone = standing.is_none() && history.current(link).is_none() && !inventory.links.is_empty();
     (!is_known_gone).then(|| match standing {
         Some(what) => format!("{link} is {what}, no link; {was} was live"),

@@ -93,15 +93,10 @@ fn previous(situation: &Situation) -> Option<Target> {
     target_of(situation.history.previous(situation.link, present)?)
 }
 
-/// What the link named last, as far as the history knows.
-pub(crate) fn last_live<'h>(history: &'h History, link: &Name) -> Option<&'h ReleaseId> {
-    history.activations(link).rev().find_map(|entry| entry.to.as_ref())
-}
-
 fn nothing_before(situation: &Situation) -> Failure {
     let link = situation.link;
     let why = match live(situation) {
-        None => match last_live(situation.history, link) {
+        None => match situation.history.last_live(link) {
             Some(was) => format!("{link} is missing, so there is nothing to roll back from; {was} was live"),
             None => format!("{link} is not there yet: nothing to roll back"),
         },

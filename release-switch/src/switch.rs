@@ -148,7 +148,7 @@ fn decide(pipe: &Pipe, root: &Root, history: &History, link: &Name, asked: &Swit
             Failure::new(Exit::Failed, "switch.unknown", "whether the release to go back to is there cannot be told")
                 .hint("try again, or name a release with --to ID"),
         )),
-        None => plan.map_err(|refusal| match plan::last_live(history, link) {
+        None => plan.map_err(|refusal| match history.last_live(link) {
             Some(was) if now.is_none() && refusal.code() == "switch.no_candidate" => refusal
                 .hint(format!("release-switch --root {} --to {was} puts the link back", root.path().display()))
                 .into(),

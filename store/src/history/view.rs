@@ -124,6 +124,11 @@ impl History {
         self.newest(link)?.to.as_ref()
     }
 
+    /// What the link named last, also where it names nothing now.
+    pub fn last_live(&self, link: &Name) -> Option<&ReleaseId> {
+        self.activations(link).rev().find_map(|entry| entry.to.as_ref())
+    }
+
     /// Where a rollback of `link` goes: the newest activation before the current one of a good release, without
     /// any good one of a release that is at least not bad and was not taken back by the pipe that made it live. Only
     /// releases that `present` knows under this id and sequence number count. However often it is repeated, with what
