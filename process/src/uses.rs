@@ -74,9 +74,8 @@ impl By {
 
 /// So many refusals may be processes that are just ending.
 const FEW: usize = 16;
-/// How often one is looked at again whose main thread is ending while others go on, and for how long its end is waited for
-/// before.
-const AGAIN: u32 = 20;
+/// For how long one is looked at again and again whose main thread is ending while others go on, and the pause between.
+const PATIENCE: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Looks at every process but this one. Kernel threads and processes that end meanwhile do not count, nor
@@ -152,12 +151,13 @@ fn look(process: &ProcessStat, trees: &Trees<'_>, views: &mut HashMap<String, Vi
 
 /// A process that was refused, as it is now; waits while its main thread is ending, until another one can be looked at.
 fn look_again(before: &ProcessStat, trees: &Trees<'_>, views: &mut HashMap<String, View>) -> Result<Looked> {
-    for turn in 0..=AGAIN {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         let Some(now) = stat(before.pid)?.filter(|now| now.start_time == before.start_time) else {
             return Ok(Looked::Gone);
         };
         match look(&now, trees, views) {
-            Looked::Refused if now.is_ending() && turn < AGAIN => {
+            Looked::Refused if now.is_ending() && Instant::now() < deadline => {
                 if let Some(process) = Watched::of(now.pid)? {
                     process.wait_end(Instant::now() + PAUSE, None)?;
                 }
@@ -165,5 +165,4 @@ fn look_again(before: &ProcessStat, trees: &Trees<'_>, views: &mut HashMap<Strin
             looked => return Ok(looked),
         }
     }
-    Ok(Looked::Refused)
 }
