@@ -28,11 +28,10 @@ impl Staging {
         if mode & 0o200 == 0 {
             self.tree.set_mode(mode | 0o200)?;
         }
-        let published = self.name_it(lock, manifest, listing_name);
-        if published.is_err() {
-            debris::remove_papers(lock, &self.id)?;
-        }
-        published?;
+        self.name_it(lock, manifest, listing_name).inspect_err(|_| {
+            // What the disk does not let go either is the next collection's; the error that matters is the first one.
+            let _ = debris::remove_papers(lock, &self.id);
+        })?;
         // Without these the release is durable or not, but never half: the rename is one transaction.
         lock.releases().sync().and_then(|()| self.dir.sync()).context(
             Failure::new(

@@ -12,7 +12,7 @@ use dir::{Dir, Flock, Wait};
 use record::{Exit, Failure, Holder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Lock, ReleaseId, Root, manifest};
+use crate::{Lock, ReleaseId, Root};
 
 /// A build of this process. The tree is built in `tree`; whatever else the builder keeps lies beside it.
 #[derive(Debug)]
@@ -208,10 +208,7 @@ fn refuse_taken(lock: &Lock<'_>, id: &ReleaseId) -> anyhow::Result<()> {
     if let Some(link) = crate::link::all(lock)?.iter().find(|link| link.release.as_ref() == Some(id)) {
         bail!(taken(&format!("the link {}, which names a missing release", link.name)));
     }
-    // Under the lock a manifest without its tree is what a killed publisher or collector left.
-    if manifest::read(lock, id).is_ok_and(|found| found.is_none()) {
-        return Ok(());
-    }
+    // Under the lock papers without their tree, or some of them, are what a publisher or collector left that could not end.
     crate::debris::remove_papers(lock, id)
 }
 

@@ -100,6 +100,19 @@ fn only_one_builder_of_an_id_and_a_dead_one_can_be_taken_over() {
 }
 
 #[test]
+fn papers_that_a_broken_disk_left_of_a_release_that_never_was_are_in_nobodys_way() {
+    for left in [".cutover/tree/v1", ".cutover/manifests/v1.json", ".cutover/pins/v1.json"] {
+        let scene = scene();
+        scene.release("other");
+        fs::create_dir_all(scene.path(left).parent().unwrap()).unwrap();
+        fs::write(scene.path(left), "of the one before").unwrap();
+        scene.release("v1");
+        assert!(sha256sum_accepts(&scene.path(".cutover/tree/v1"), &scene.path("releases/v1")), "{left}");
+        assert!(!scene.path(".cutover/pins/v1.json").exists(), "{left}");
+    }
+}
+
+#[test]
 fn a_publication_that_fails_takes_its_papers_back() {
     let scene = scene();
     let (build, manifest) = scene.build("v1");

@@ -150,6 +150,9 @@ fn places(operation: Operation, fault: Fault, calls: &[String]) -> Vec<(String, 
             places.push((call.clone(), *count));
         }
     }
+    // A disk that takes nothing more from there on also stops what would tidy up: too few places to leave one out.
+    let lasts = |call: &str| matches!(fault, Fault::Lasting(_)) && ["fsync", "syncfs"].contains(&call);
+    let (mut always, places): (Vec<_>, Vec<_>) = places.into_iter().partition(|(call, _)| lasts(call));
     let most = match fault {
         _ if tier != Tier::All => places.len(),
         Fault::Signal("KILL") => 120,
@@ -158,7 +161,8 @@ fn places(operation: Operation, fault: Fault, calls: &[String]) -> Vec<(String, 
     };
     let step = places.len().div_ceil(most.max(1)).max(1);
     // Not always the same ones of those that are too many.
-    places.into_iter().skip(std::process::id() as usize % step).step_by(step).collect()
+    always.extend(places.into_iter().skip(std::process::id() as usize % step).step_by(step));
+    always
 }
 
 /// The calls that an operation makes, by name, and its run without a fault.
