@@ -138,7 +138,7 @@ impl Build<'_> {
                 self.survey_late(pipe, source)?;
             }
             let sha256 = filled?;
-            self.refuse_other(sha256)?;
+            self.refuse_other(source, sha256)?;
             complete();
             let is_directory = matches!(source, Source::Directory { .. });
             let mut look = |path: &[u8], what: &What| leaving.look(path, what);
@@ -209,12 +209,12 @@ impl Build<'_> {
         refuse_empty(self.request, &survey)
     }
 
-    fn refuse_other(&self, sha256: Option<Sha>) -> Result<()> {
+    fn refuse_other(&self, source: &Source, sha256: Option<Sha>) -> Result<()> {
         match (self.request.sha256, sha256) {
             (None, _) => Ok(()),
             (Some(expected), Some(found)) if expected == found => Ok(()),
             (Some(_), Some(found)) => {
-                let message = format!("the source is refused: its SHA-256 digest is {}", hex(&found));
+                let message = format!("{} is refused: its SHA-256 digest is {}", source.title(), hex(&found));
                 Err(refuse("archive.sha256", message).hint("it is not the one that --sha256 names").into())
             }
             (Some(_), None) => {

@@ -225,6 +225,27 @@ fn a_damaged_archive_is_refused_wherever_it_is_cut() {
 }
 
 #[test]
+fn a_refusal_names_the_archive_and_what_is_no_archive_is_said_to_be_none() {
+    let site = Site::new();
+    let page = "<html><title>404 Not Found</title></html>\n";
+    for bytes in [page.to_owned(), page.repeat(30)] {
+        let path = site.write("dist.tar.gz", &bytes);
+        let expected = [path.to_str().unwrap(), "stdin"];
+        for (run, name) in [site.mk(&path, &[]), site.stream(bytes.as_bytes(), &[])].into_iter().zip(expected) {
+            let run = run.expect(77);
+            let message = run.record["error"]["message"].as_str().unwrap();
+            assert_eq!(
+                message,
+                format!("unpack {name}: this is no archive of a known format: it does not begin as a tar archive does")
+            );
+        }
+    }
+    let path = site.write("dist.tar", archive(&[file("a")]));
+    let run = site.mk(&path, &["--sha256", &"0".repeat(64)]).expect(77);
+    assert!(run.record["error"]["message"].as_str().unwrap().starts_with(&format!("{} is refused: ", path.display())));
+}
+
+#[test]
 fn what_starts_like_another_format_is_read_by_what_it_is() {
     let site = Site::new();
     // A tar archive whose first name is that of gzip's magic, and a gzip stream that has tar's at its place.

@@ -86,10 +86,11 @@ impl Fill<'_> {
             }
             Source::Archive { file, format, .. } => {
                 let file = file.try_clone().context("read the archive")?;
-                match format {
+                let unpacked = match format {
                     Format::Tar => archive::tar::read(file, &target, tick),
                     Format::Zip => archive::zip::read(file, &target, tick),
-                }
+                };
+                unpacked.with_context(|| format!("unpack {}", source.title()))
             }
             Source::Git(git) => {
                 git.unpack(state, pipe, &target, tick)?;

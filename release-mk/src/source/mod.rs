@@ -110,6 +110,17 @@ impl Source {
         }
     }
 
+    /// What a message calls it.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Directory { path, .. } | Self::File { path, .. } | Self::Archive { path: Some(path), .. } => {
+                shown(path)
+            }
+            Self::Archive { path: None, .. } => "stdin".to_owned(),
+            Self::Git(git) => git.title(),
+        }
+    }
+
     /// What the record says of it.
     pub(crate) fn to_record(&self) -> record::Source {
         let kind = match self {

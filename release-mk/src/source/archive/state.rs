@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::plain::HEADER;
 use super::refuse;
 use crate::content::Sha;
 
@@ -73,10 +74,13 @@ impl<'a> State<'a> {
         if error.chain().any(of_the_disk) {
             return error.context("read the archive");
         }
-        error.context(
-            refuse("archive.damaged", "the archive is damaged or no archive of a known format")
-                .hint("known are tar, plain or compressed with gzip, zstd or xz, and zip"),
-        )
+        let known = "known are tar, plain or compressed with gzip, zstd or xz, and zip";
+        // What the parser makes of a first header that is none says nothing.
+        if (1..=HEADER as u64).contains(&self.position()) {
+            let message = "this is no archive of a known format: it does not begin as a tar archive does";
+            return refuse("archive.damaged", message).detail(format!("{error:#}")).hint(known).into();
+        }
+        error.context(refuse("archive.damaged", "the archive is damaged or no archive of a known format").hint(known))
     }
 
     /// The parser has met the end of the archive, whose digest is this if it was asked for.

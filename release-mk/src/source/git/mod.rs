@@ -88,10 +88,15 @@ impl Git {
     pub(crate) fn to_record(&self) -> record::Source {
         record::Source {
             kind: "git".into(),
-            repository: Some(reference::without_secrets(&self.address)),
+            repository: Some(self.title()),
             reference: Some(self.reference.clone()),
             revision: self.commit.get().map(|commit| commit.revision.clone()),
             ..record::Source::default()
         }
+    }
+
+    /// Its address, without what is secret in it.
+    pub(crate) fn title(&self) -> String {
+        reference::without_secrets(&self.address)
     }
 }
