@@ -231,6 +231,22 @@ fn what_nginx_refuses_leaves_the_file_byte_for_byte_and_says_why() {
 }
 
 #[test]
+fn a_proxy_that_is_not_there_is_said_to_be_unreachable_with_the_option_that_names_it() {
+    let shop = Shop::new();
+    for (proxy, option) in [
+        ("--via haproxy --socket gone.sock --backend shop", "--socket"),
+        ("--via caddy --admin 127.0.0.1:1 --handler shop", "--admin"),
+        ("--via caddy --admin unix:/gone.sock --handler shop", "--admin"),
+    ] {
+        let run =
+            shop.pipe(format!("svc-route -n {proxy} --slot a=127.0.0.1:8001 --slot b=127.0.0.1:8002 --show")).run();
+        let record = run.exits(1).record();
+        assert_eq!(record["error"]["code"], "route.unreachable", "{run}");
+        assert!(record["error"]["hint"].as_str().is_some_and(|hint| hint.starts_with(option)), "{run}");
+    }
+}
+
+#[test]
 fn options_of_another_proxy_and_unknown_slots_are_usage_errors() {
     let shop = Shop::new();
     for wrong in [

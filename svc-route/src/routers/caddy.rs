@@ -30,11 +30,11 @@ impl Caddy {
         let answer = self.ask("GET", &format!("/id/{}", self.handler), None, "")?;
         let value: Value = serde_json::from_str(&answer.body).context("understand caddy's answer")?;
         if value.get("handler").and_then(Value::as_str) != Some("reverse_proxy") {
-            bail!(Failure::new(
-                Exit::Failed,
-                "route.handler",
-                format!("caddy's object '{}' is no reverse_proxy handler", self.handler)
-            ));
+            let message = format!("caddy's object '{}' is no reverse_proxy handler", self.handler);
+            bail!(
+                Failure::new(Exit::Failed, "route.handler", message)
+                    .hint("give the handler with the upstreams an \"@id\", and name that")
+            );
         }
         Ok((value, answer.etag))
     }
@@ -87,7 +87,10 @@ fn shares(handler: &Value, slots: &[Slot]) -> anyhow::Result<Shares> {
     let upstreams = handler.get("upstreams").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let dials: Vec<&str> = upstreams.iter().filter_map(|upstream| upstream.get("dial")?.as_str()).collect();
     if let Some(stray) = dials.iter().find(|found| !slots.iter().any(|slot| dial(&slot.address) == **found)) {
-        bail!(Failure::new(Exit::Failed, "route.slot", format!("caddy's upstream {stray} is no slot's")));
+        bail!(
+            Failure::new(Exit::Failed, "route.slot", format!("caddy's upstream {stray} is no slot's"))
+                .hint("name every upstream of the handler with a --slot, or take it out of Caddy's configuration")
+        );
     }
     let count = |slot: &Slot| Some(dials.iter().filter(|found| **found == dial(&slot.address)).count() as u64);
     Ok(percents(&slots.iter().map(count).collect::<Vec<_>>()))

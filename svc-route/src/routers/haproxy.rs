@@ -49,7 +49,10 @@ impl Haproxy {
 
     fn ask(&self, command: &str) -> anyhow::Result<String> {
         let what = || format!("ask haproxy at {}", self.socket.display());
-        let mut stream = UnixStream::connect(&self.socket).with_context(what)?;
+        let mut stream = UnixStream::connect(&self.socket).with_context(|| {
+            Failure::new(Exit::Failed, "route.unreachable", what())
+                .hint("--socket is the path of HAProxy's 'stats socket … level admin'; is HAProxy running?")
+        })?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).with_context(what)?;
         stream.set_write_timeout(Some(Duration::from_secs(10))).with_context(what)?;
         stream.write_all(format!("{command}\n").as_bytes()).with_context(what)?;
@@ -76,11 +79,11 @@ impl Haproxy {
         let answer = self.ask(&format!("show servers state {}", self.backend))?;
         let servers = parse_servers(&answer);
         if servers.is_empty() {
-            bail!(Failure::new(
-                Exit::Failed,
-                "route.backend",
-                format!("haproxy knows no backend {} with servers: {}", self.backend, answer.trim())
-            ));
+            let message = format!("haproxy knows no backend {} with servers: {}", self.backend, answer.trim());
+            bail!(
+                Failure::new(Exit::Failed, "route.backend", message)
+                    .hint("'show servers state' on the socket lists backends and their servers")
+            );
         }
         for slot in &self.slots {
             if let Some(server) = servers.iter().find(|server| server.name == slot.name)
@@ -88,14 +91,14 @@ impl Haproxy {
                 && (server.port != port.to_string()
                     || (host.parse::<std::net::IpAddr>().is_ok() && server.address != *host))
             {
-                bail!(Failure::new(
-                    Exit::Failed,
-                    "route.slot",
-                    format!(
-                        "haproxy's server {} is at {}:{}, the slot at {}",
-                        slot.name, server.address, server.port, slot.address
-                    )
-                ));
+                let message = format!(
+                    "haproxy's server {} is at {}:{}, the slot at {}",
+                    slot.name, server.address, server.port, slot.address
+                );
+                bail!(
+                    Failure::new(Exit::Failed, "route.slot", message)
+                        .hint("give --slot the address that the server has in HAProxy's configuration")
+                );
             }
         }
         Ok(servers)

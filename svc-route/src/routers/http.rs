@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use record::{Exit, Failure};
 
 use crate::addresses;
 use crate::slots::Address;
@@ -30,6 +31,10 @@ pub(crate) fn request(
     body: &str,
 ) -> anyhow::Result<Answer> {
     let what = || format!("{method} {path} at {address}");
+    let unreachable = || {
+        Failure::new(Exit::Failed, "route.unreachable", what())
+            .hint("--admin is the address of the proxy's own API; is the proxy running?")
+    };
     let mut text = format!(
         "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
         host(address),
@@ -42,12 +47,12 @@ pub(crate) fn request(
     text.push_str(body);
     let answer = match address {
         Address::Unix(path) => {
-            let stream = UnixStream::connect(path).with_context(what)?;
+            let stream = UnixStream::connect(path).with_context(unreachable)?;
             stream.set_read_timeout(Some(TIMEOUT)).with_context(what)?;
             exchange(stream, &text)
         }
         Address::Tcp(host, port) => {
-            let stream = addresses::connect(host, *port, TIMEOUT).with_context(what)?;
+            let stream = addresses::connect(host, *port, TIMEOUT).with_context(unreachable)?;
             stream.set_read_timeout(Some(TIMEOUT)).with_context(what)?;
             exchange(stream, &text)
         }
