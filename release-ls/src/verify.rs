@@ -9,6 +9,7 @@ use std::io::{BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Builder;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -28,6 +29,9 @@ struct Job {
     sha256: [u8; 32],
 }
 
+/// Read from a file at once, in bytes.
+const BUFFER: usize = 256 << 10;
+
 /// What was found so far, by all threads.
 #[derive(Default)]
 struct Found {
@@ -44,10 +48,16 @@ pub(crate) fn verify(root: &Root, manifest: &Manifest) -> anyhow::Result<LsVerif
     let (sender, receiver) = sync_channel::<Job>(4 * threads);
     let receiver = Mutex::new(receiver);
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| hash_all(&receiver, &found));
-        }
-        let compared = compare(root, manifest, &found, |job| sender.send(job).is_ok());
+        let begin = || Builder::new().spawn_scoped(scope, || hash_all(&receiver, &found)).is_ok();
+        let begun = (0..threads).take_while(|_| begin()).count();
+        // Where no thread is to be had, each file is hashed when its turn comes.
+        let compared = compare(root, manifest, &found, |job| match begun {
+            0 => {
+                hash_one(job, &mut vec![0; BUFFER], &found);
+                true
+            }
+            _ => sender.send(job).is_ok(),
+        });
         drop(sender);
         compared
     })
@@ -158,23 +168,23 @@ fn word(kind: Kind) -> &'static str {
 }
 
 fn hash_all(jobs: &Mutex<Receiver<Job>>, found: &Mutex<Found>) {
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let job = match jobs.lock().map(|jobs| jobs.recv()) {
-            Ok(Ok(job)) => job,
-            _ => return,
-        };
-        match hash(job.file, &mut buffer) {
-            Ok((sum, bytes)) => {
-                if sum != job.sha256 {
-                    note(found, &job.path, "content", None);
-                }
-                if let Ok(mut found) = found.lock() {
-                    found.hashed_bytes += bytes;
-                }
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(Ok(job)) = jobs.lock().map(|jobs| jobs.recv()) {
+        hash_one(job, &mut buffer, found);
+    }
+}
+
+fn hash_one(job: Job, buffer: &mut [u8], found: &Mutex<Found>) {
+    match hash(job.file, buffer) {
+        Ok((sum, bytes)) => {
+            if sum != job.sha256 {
+                note(found, &job.path, "content", None);
             }
-            Err(error) => note(found, &job.path, "unreadable", Some(error.to_string())),
+            if let Ok(mut found) = found.lock() {
+                found.hashed_bytes += bytes;
+            }
         }
+        Err(error) => note(found, &job.path, "unreadable", Some(error.to_string())),
     }
 }
 

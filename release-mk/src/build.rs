@@ -9,9 +9,9 @@ use nix::fcntl::OFlag;
 use record::clock::milliseconds;
 use record::sections::MkSection;
 use record::{Exit, Failure, Pipe, clock};
-use store::Root;
 use store::listing::{Sum, What, Writer, hex};
 use store::staging::Staging;
+use store::{Root, both};
 
 use crate::apply::how_to_resume;
 use crate::content::Sha;
@@ -272,14 +272,9 @@ impl Build<'_> {
     /// was opened before the first write, since write errors are told once per open file.
     fn settle(&self, entries: &Entries) -> Result<Sum> {
         let dir: &Dir = &self.staging.dir;
-        let sum = std::thread::scope(|scope| {
-            let syncing = scope.spawn(|| dir.sync_file_system());
-            let sum = self.write_listing(entries, &mut |_, _| ());
-            let synced = syncing.join().map_err(|_| anyhow::anyhow!("the thread that syncs is gone"))?;
-            synced.context("make the tree durable")?;
-            sum
-        })?;
-        Ok(sum)
+        let (sum, synced) = both(|| self.write_listing(entries, &mut |_, _| ()), || dir.sync_file_system())?;
+        synced.context("make the tree durable")?;
+        sum
     }
 
     fn write_listing(&self, entries: &Entries, look: &mut dyn FnMut(&[u8], &What)) -> Result<Sum> {

@@ -11,6 +11,7 @@ use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Builder;
 
 use nix::errno::Errno;
 use nix::unistd::{Whence, ftruncate, lseek};
@@ -81,15 +82,13 @@ impl Copier {
         let shared = job.to.is_some_and(|to| job.size >= CHUNK as u64 && share_blocks(job.from, to, job.reflink));
         let job = &Job { to: if shared { None } else { job.to }, ..*job };
         if job.size < ASIDE {
-            let mut hasher = Hasher::Inline(Box::new(Sha256::new()));
-            self.pump(job, &mut hasher, stopped)?;
-            let Hasher::Inline(sha) = hasher else { unreachable!("an inline hasher stays one") };
-            return Ok(sha.finalize().into());
+            return self.copy_alone(job, stopped);
         }
         let (full, parts) = sync_channel(IN_FLIGHT);
         let (give_back, empty) = sync_channel(IN_FLIGHT + 2);
         std::thread::scope(|scope| {
-            let hashing = scope.spawn(move || hash_parts(&parts, &give_back));
+            let hashing = Builder::new().spawn_scoped(scope, move || hash_parts(&parts, &give_back));
+            let Ok(hashing) = hashing else { return self.copy_alone(job, stopped) };
             let mut hasher = Hasher::Aside { full, empty };
             let pumped = self.pump(job, &mut hasher, stopped);
             if let Hasher::Aside { empty, .. } = &hasher {
@@ -101,6 +100,13 @@ impl Copier {
             self.spare.truncate(1);
             pumped.map(|()| sha)
         })
+    }
+
+    fn copy_alone(&mut self, job: &Job<'_>, stopped: &dyn Fn() -> bool) -> Result<Sha, Fault> {
+        let mut hasher = Hasher::Inline(Box::new(Sha256::new()));
+        self.pump(job, &mut hasher, stopped)?;
+        let Hasher::Inline(sha) = hasher else { unreachable!("an inline hasher stays one") };
+        Ok(sha.finalize().into())
     }
 
     fn pump(&mut self, job: &Job<'_>, hasher: &mut Hasher, stopped: &dyn Fn() -> bool) -> Result<(), Fault> {

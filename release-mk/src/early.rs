@@ -38,7 +38,7 @@ pub(crate) fn syncing<T>(
 ) -> Result<T> {
     let stage = AtomicU8::new(FILLING);
     thread::scope(|scope| {
-        let syncing = scope.spawn(|| {
+        let syncing = thread::Builder::new().spawn_scoped(scope, || {
             let mut synced = 0;
             loop {
                 let (now, written) = (stage.load(Ordering::Acquire), meter.written());
@@ -55,6 +55,8 @@ pub(crate) fn syncing<T>(
                 synced = written;
             }
         });
+        // The last sync is enough where there is no thread to be had.
+        let Ok(syncing) = syncing else { return work(&|| ()) };
         let worked = work(&|| {
             stage.store(COMPLETE, Ordering::Release);
             syncing.thread().unpark();

@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use dir::Dir;
 use nix::fcntl::OFlag;
+use store::both;
 use store::listing::{Entry, Reader, What, Writer, order};
 
 use crate::content::Sha;
@@ -102,10 +103,8 @@ impl Inner {
         let (one, other) = held.split_at_mut(half);
         // A stable sort, because it only merges what is in order already: the pages here, and then the two halves.
         let sort = |held: &mut [(&[u8], &What)]| held.sort_by(|one, other| order(one.0, other.0));
-        std::thread::scope(|scope| {
-            scope.spawn(|| sort(one));
-            sort(other);
-        });
+        // Had the other half not been sorted, it would be now.
+        let _ = both(|| sort(one), || sort(other));
         sort(&mut held);
         held
     }

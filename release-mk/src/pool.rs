@@ -6,12 +6,15 @@
 //! Stacks, not queues: the deepest directories come first, which keeps the number of waiting ones small.
 
 use std::cell::RefCell;
+use std::iter;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use record::{Exit, Failure};
 
 /// How often the calling thread looks at signals, pipe and progress.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,6 +33,8 @@ struct Shared<T> {
 
 struct State<T> {
     tasks: Vec<T>,
+    /// How many threads there are.
+    threads: usize,
     /// Threads that have nothing to do.
     idle: usize,
     error: Option<anyhow::Error>,
@@ -108,13 +113,13 @@ impl<T: Send> Shared<T> {
             if self.stopped.load(Ordering::Relaxed) {
                 state.tasks.clear();
             }
-            let fair = state.tasks.len().div_ceil(workers());
+            let fair = state.tasks.len().div_ceil(state.threads);
             own.extend(state.tasks.drain(..fair));
             if let Some(task) = own.pop() {
                 state.idle -= 1;
                 return Some(task);
             }
-            if state.idle == workers() || self.stopped.load(Ordering::Relaxed) {
+            if state.idle == state.threads || self.stopped.load(Ordering::Relaxed) {
                 self.added.notify_all();
                 self.ended.notify_all();
                 return None;
@@ -122,6 +127,13 @@ impl<T: Send> Shared<T> {
             self.hungry.store(true, Ordering::Relaxed);
             state = self.added.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// So many threads were to be had.
+    fn has(&self, threads: usize) {
+        self.state().threads = threads;
+        // All of them may be waiting already for one that did not come.
+        self.added.notify_all();
     }
 
     fn stop(&self, error: anyhow::Error) {
@@ -135,7 +147,7 @@ impl<T: Send> Shared<T> {
 
     /// Waits for the end of all work, or a tick; true when it is over.
     fn rest(&self) -> bool {
-        let over = |state: &State<T>| state.idle == workers() && state.tasks.is_empty();
+        let over = |state: &State<T>| state.idle == state.threads && state.tasks.is_empty();
         let state = self.state();
         if over(&state) {
             return true;
@@ -151,6 +163,24 @@ pub(crate) fn workers() -> usize {
     *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 4))
 }
 
+/// So many threads, or as many of them as are to be had; an error where that is none.
+pub(crate) fn threads<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    count: usize,
+    work: impl Fn() -> T + Copy + Send + 'scope,
+) -> Result<Vec<ScopedJoinHandle<'scope, T>>> {
+    let first = Builder::new().spawn_scoped(scope, work).with_context(no_thread)?;
+    let others = (1..count).map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
+    Ok(iter::once(first).chain(others).collect())
+}
+
+/// What is said where a thread is needed and none is to be had.
+pub(crate) fn no_thread() -> Failure {
+    Failure::new(Exit::Failed, "mk.threads", "start a thread")
+        .hint("processes and threads are used up: see ulimit -u, and TasksMax of the unit")
+        .retryable()
+}
+
 /// Does `first` and every task that grows out of it. Each thread keeps one `scratch` of its own, and all of them come
 /// back; `tick` runs in the calling thread every 100 ms, and an error of it stops the others too.
 pub(crate) fn run<T: Send, S: Send>(
@@ -160,7 +190,7 @@ pub(crate) fn run<T: Send, S: Send>(
     mut tick: impl FnMut() -> Result<()>,
 ) -> Result<Vec<S>> {
     let shared = Shared {
-        state: Mutex::new(State { tasks: first, idle: 0, error: None }),
+        state: Mutex::new(State { tasks: first, threads: workers(), idle: 0, error: None }),
         added: Condvar::new(),
         ended: Condvar::new(),
         stopped: AtomicBool::new(false),
@@ -177,7 +207,8 @@ pub(crate) fn run<T: Send, S: Send>(
             }
             own
         };
-        let threads: Vec<_> = (0..workers()).map(|_| scope.spawn(one)).collect();
+        let threads = threads(scope, workers(), one)?;
+        shared.has(threads.len());
         while !shared.rest() {
             if let Err(error) = tick() {
                 shared.stop(error);

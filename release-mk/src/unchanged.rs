@@ -11,11 +11,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use dir::{Dir, Kind};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
+use store::both;
 use store::listing::{Half, What};
 use store::staging::Staging;
 
@@ -31,7 +32,7 @@ pub(crate) struct Previous {
     tree: Dir,
     /// By hashes of their paths, so that the longest paths need no more than 64 bytes each; each half of the listing by
     /// itself.
-    digests: Vec<HashMap<Key, Sha>>,
+    digests: [HashMap<Key, Sha>; 2],
     keys: Keys,
     /// The directory that was asked for last: files come directory by directory.
     last: Mutex<Option<(PathBuf, Arc<Dir>)>>,
@@ -54,14 +55,9 @@ impl Previous {
             }
             Ok(known)
         };
-        let read = &read;
-        let digests = std::thread::scope(|scope| {
-            let threads = halves.map(|half| scope.spawn(move || read(half)));
-            let joined =
-                threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a reading thread is gone"))?);
-            joined.collect::<Result<Vec<_>>>()
-        })?;
-        Ok(Self { tree, digests, keys, last: Mutex::default() })
+        let [first, second] = halves;
+        let (first, second) = both(|| read(first), || read(second))?;
+        Ok(Self { tree, digests: [first?, second?], keys, last: Mutex::default() })
     }
 
     fn digest(&self, path: &[u8]) -> Option<Sha> {

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
-use anyhow::anyhow;
 use dir::{Kind, Name};
 use record::Record;
 
 use crate::history::Entry;
 use crate::link::{self, LinkState};
 use crate::staging::{self, StagingState};
-use crate::{History, Lock, Manifest, PinState, ReleaseId, Root, manifest, pins, trash};
+use crate::{History, Lock, Manifest, PinState, ReleaseId, Root, both, manifest, pins, trash};
 
 /// A name in `releases/` that is no release of ours. Reported, never touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +47,8 @@ pub struct Inventory {
 
 /// Reads `root`. Never follows a link, takes no lock, writes nothing.
 pub fn read(root: &Root) -> anyhow::Result<Inventory> {
-    std::thread::scope(|scope| {
-        let rest = scope.spawn(|| read_rest(root));
-        let history = History::read(root)?;
-        let rest = rest.join().map_err(|_| anyhow!("read the root"))??;
-        Ok(with_history(rest, history))
-    })
+    let (history, rest) = both(|| History::read(root), || read_rest(root))?;
+    Ok(with_history(rest?, history?))
 }
 
 /// Reads the root under its lock, with the history that the lock already knows.

@@ -5,6 +5,7 @@
 //! half-way is settled when the lock is taken next, before anything else is decided.
 
 pub mod adopt;
+mod both;
 pub mod debris;
 #[doc(hidden)]
 pub mod fuzz;
@@ -23,6 +24,7 @@ mod seq;
 pub mod staging;
 pub mod trash;
 
+pub use both::both;
 pub use history::{History, Verdict};
 pub use id::{InvalidId, ReleaseId};
 pub use inventory::Inventory;

@@ -41,6 +41,7 @@ mod killed_at_every_stage;
 mod managers_that_fail;
 mod many_hosts_over_ssh;
 mod no_gate_is_left_behind;
+mod no_more_threads;
 mod no_request_is_lost;
 mod no_root_by_mistake;
 mod no_secret_is_told;

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::Builder;
 
+use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::plain::{HEADER, is_tar};
 use super::state::{State, TICK};
 use crate::content::Sha;
+use crate::pool::no_thread;
 
 const CHUNK: usize = 128 * 1024;
 /// Decompressed chunks that wait for the parser: 4 MiB.
@@ -36,18 +39,19 @@ impl<'a> Stream<'a> {
     /// Begins to read `from`. The thread is not waited for when the stream is dropped: it may hang on a sender that
     /// says nothing.
     /// With `hashed` the digest of the archive as it is stored is known at the end.
-    pub(crate) fn begin(from: File, hashed: bool, state: &'a State<'a>) -> Self {
+    pub(crate) fn begin(from: File, hashed: bool, state: &'a State<'a>) -> Result<Self> {
         let (sender, messages) = sync_channel(IN_FLIGHT);
         let (spare, empty) = sync_channel(IN_FLIGHT);
-        std::thread::spawn(move || {
+        let decoding = move || {
             let last = match decode(from, hashed, &sender, &empty) {
                 Ok(sha256) => Message::End { sha256 },
                 Err(error) => Message::Failed(error),
             };
             // Nobody listens any more when the parser has refused the archive.
             let _ = sender.send(last);
-        });
-        Self { messages, spare, chunk: Vec::new(), at: 0, state }
+        };
+        Builder::new().spawn(decoding).with_context(no_thread)?;
+        Ok(Self { messages, spare, chunk: Vec::new(), at: 0, state })
     }
 
     fn next_chunk(&mut self) -> io::Result<bool> {

@@ -28,7 +28,7 @@ pub(crate) fn read(from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Re
     }
     let state = State::new(tick);
     unpack(target, |unpack| {
-        let mut archive = ::tar::Archive::new(Stream::begin(from, target.hashed, &state));
+        let mut archive = ::tar::Archive::new(Stream::begin(from, target.hashed, &state)?);
         let entries = archive.entries().map_err(|error| state.blame(error))?;
         parse(entries, &state, &mut |entry| one(entry, None, unpack))?;
         drain(&mut archive.into_inner(), &state)

@@ -25,6 +25,7 @@ use crate::blobs::Blob;
 use crate::content::Sha;
 use crate::entries;
 use crate::metadata::ExactModes;
+use crate::pool;
 use crate::shown::shown;
 
 /// Files of a batch.
@@ -71,7 +72,8 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
     let (give_back, used) = sync_channel(IN_FLIGHT);
     let modes = ExactModes::beneath(target.tree);
     std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(|| write(&works, &give_back, target, &modes))).collect();
+        let (works, give_back, modes) = (&works, &give_back, &modes);
+        let writers = pool::threads(scope, WRITERS, move || write(works, give_back, target, modes))?;
         let mut unpack = Unpack {
             target,
             directories: HashMap::new(),
@@ -82,7 +84,7 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
             to_writers,
             used,
             scratch: Vec::new(),
-            modes: &modes,
+            modes,
             parent: None,
             seen: 0,
             bytes: 0,

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Builder;
 
 use anyhow::{Context, Result, bail, ensure};
 use record::{Exit, Failure};
@@ -17,6 +18,7 @@ use super::running::{Late, Running};
 use super::submodules::Part;
 use crate::blobs::Blob;
 use crate::content::Sha;
+use crate::pool::no_thread;
 use crate::source::archive::refuse;
 use crate::source::archive::target::Target;
 use crate::source::archive::unpack::{Header, Unpack, unpack as unpack_into};
@@ -67,16 +69,17 @@ fn tree(part: &Part, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<(
     let mut objects = [Running::start(commit, arguments)?, Running::start(commit, arguments)?];
     let [first, second] = &mut objects;
     let listing = BufReader::with_capacity(64 * 1024, list.stdout()?);
-    let asking = [first.stdin()?, second.stdin()?].map(|stdin| BufWriter::with_capacity(64 * 1024, stdin));
+    let to_ask = [first.stdin()?, second.stdin()?].map(|stdin| BufWriter::with_capacity(64 * 1024, stdin));
     let mut answers = [answers_of(first)?, answers_of(second)?];
     let (listed, entries) = sync_channel(AHEAD);
     std::thread::scope(|scope| {
-        let asker = scope.spawn(move || {
+        let asking = move || {
             let known = |path: &[u8], blob: &Blob| {
                 target.blobs.and_then(|_| target.known(&[&part.prefix, path].concat(), blob))
             };
-            ask(listing, asking, &listed, &known)
-        });
+            ask(listing, to_ask, &listed, &known)
+        };
+        let asker = Builder::new().spawn_scoped(scope, asking).with_context(no_thread)?;
         let unpacked = take(&entries, &mut answers, part, unpack, tick);
         // Whoever still waits for an answer or a taker ends with the processes.
         drop(entries);
