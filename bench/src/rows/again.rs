@@ -17,7 +17,9 @@ pub(super) const GROUP: Group = Group {
             "A again, 1 % changed",
             "Three calls for each file remain: a look at the source, a look at the previous release, and the link. They and \
              making 10,000 directories, which cannot be linked, are most of the processor time; both threads wait for each \
-             commit of the journal, and the listing and the last wait for the disk the peer does not do.",
+             commit of the journal, and the listing and the last wait for the disk the peer does not do. It depends on the \
+             tree: with 55,675 files of npm and Python packages in 6,998 directories the ratio was 0.18 in seven rounds by \
+             hand.",
         ),
         (
             "A again, 1 % changed, by cp",
@@ -30,8 +32,9 @@ pub(super) const GROUP: Group = Group {
         ),
         (
             "nothing changed in A, asked for the first time",
-            "Every byte is read from memory and hashed, by two threads: that alone takes longer than the bar allows. The peer \
-             only copies.",
+            "Every byte is read from memory and hashed, by two threads: that alone takes nine tenths of what the bar allows. The \
+             peer only copies. The smaller the files the better: with the packages named above, of 13 kB on average, the ratio \
+             was 0.35.",
         ),
     ],
 };
