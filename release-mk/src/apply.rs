@@ -53,6 +53,12 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
             format!("{} leads out of the source: in the release it means another place", shown(path)),
         );
     }
+    if built.as_ref().is_ok_and(|built| built.has_git) {
+        pipe.warn(
+            "mk.git_directory",
+            ".git is in the release, with the whole history: --exclude .git leaves it out, --ref builds a revision without it",
+        );
+    }
     let made = built.and_then(|built| publish(pipe, request, &root, staging, built, &mut section));
     match made {
         Ok(manifest) => {

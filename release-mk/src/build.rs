@@ -56,6 +56,8 @@ pub(crate) struct Built {
     pub(crate) state: State,
     /// What of a directory leads out of it.
     pub(crate) leaving: Leaving,
+    /// Whether a repository's own directory is in it.
+    pub(crate) has_git: bool,
 }
 
 impl Build<'_> {
@@ -107,7 +109,8 @@ impl Build<'_> {
                 .into());
         }
         watch::look(pipe)?;
-        Ok(Built { sum, state, leaving })
+        let has_git = self.staging.tree.stat_if_there(".git")?.is_some();
+        Ok(Built { sum, state, leaving, has_git })
     }
 
     /// Whether nothing was to be done with the tree once its source was in it.

@@ -207,6 +207,23 @@ fn neither_the_root_nor_the_tree_that_is_built_is_copied_into_itself() {
 }
 
 #[test]
+fn a_checkout_is_copied_as_it_is_with_a_warning_of_its_history() {
+    let site = Site::new();
+    site.write("source/a", "a");
+    site.write("source/.git/HEAD", "ref: refs/heads/main\n");
+    site.write("source/.gitignore", "target\n");
+    let run = site.mk(&site.path("source"), &["--name", "all"]).expect(0);
+    assert_eq!(run.record["warnings"][0]["code"], "mk.git_directory");
+    assert!(site.path("root/releases/all/.git/HEAD").exists());
+    for (id, option) in [("excluded", ["--exclude", ".git"]), ("removed", ["--step", "ship=rm -r .git"])] {
+        let run = site.mk(&site.path("source"), &["--name", id, option[0], option[1]]).expect(0);
+        assert!(run.record.get("warnings").is_none(), "{id}: {}", run.record);
+        assert!(site.path("root/releases").join(id).join(".gitignore").exists());
+        assert!(!site.path("root/releases").join(id).join(".git").exists());
+    }
+}
+
+#[test]
 fn a_source_that_is_linked_is_refused_and_warned_of_like_one_that_is_copied() {
     let site = Site::new();
     site.write("source/a", "a");
