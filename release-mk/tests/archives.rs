@@ -303,6 +303,18 @@ fn directories_on_the_way_count_and_links_that_are_none_are_refused() {
 }
 
 #[test]
+fn paths_that_would_have_to_be_held_in_memory_are_limited() {
+    let site = Site::new();
+    let long = format!("{}/", "d".repeat(255)).repeat(64);
+    let one = extended("linkpath", &long, &link(EntryType::Link, "l", "a"));
+    // Without the end marker, over and over: 64 MiB of paths that no file system sees.
+    let many = one[..one.len() - 1024].repeat(4200);
+    let run = site.mk(&site.write("links.tar", many), &[]).expect(77);
+    assert_eq!(run.code(), "archive.limit");
+    assert!(run.stderr.contains("the paths of its directories and links"), "{}", run.stderr);
+}
+
+#[test]
 fn a_size_beyond_every_file_is_the_archives_fault_in_both_ways() {
     let site = Site::new();
     let mut bytes = archive(&[file("a"), entry(EntryType::Directory, "d"), file("b")]);

@@ -14,22 +14,75 @@ use store::listing::What;
 
 use super::target::Target;
 use super::write::conflict;
-use super::{refuse, symlinks};
+use super::{Limits, refuse, symlinks};
 use crate::content::{Copier, Job, Sha};
 use crate::entries::{self, Page};
 use crate::metadata;
 use crate::pool::{self, Worker};
 use crate::shown::shown;
 
-/// What has to wait until every file is there.
-pub(super) fn finish(
-    target: &Target<'_>,
-    symlinks: &BTreeMap<PathBuf, OsString>,
-    hard_links: &[(PathBuf, PathBuf)],
+/// What has to wait until every file is there. Its paths are held in memory, within a bound.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Their modes and times; without a time where only the way to an entry leads through them.
     directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
-) -> Result<()> {
+    symlinks: BTreeMap<PathBuf, OsString>,
+    hard_links: Vec<(PathBuf, PathBuf)>,
+    /// The bytes of all those paths.
+    held: usize,
+}
+
+impl Waiting {
+    /// A directory that is there, and what it gets in the end.
+    pub(super) fn directory(&mut self, limits: Limits, path: PathBuf, mode: u32, time: Option<TimeSpec>) -> Result<()> {
+        self.hold(limits, path.as_os_str().len())?;
+        self.directories.insert(path, (mode, time));
+        // Those count, too, that are only on the way to an entry.
+        limits.refuse_entries(self.directories.len() as u64)
+    }
+
+    /// A symlink that is there; where it leads is judged when all are known.
+    pub(super) fn symlink(&mut self, limits: Limits, path: PathBuf, target: OsString) -> Result<()> {
+        self.hold(limits, path.as_os_str().len() + target.len())?;
+        self.symlinks.insert(path, target);
+        Ok(())
+    }
+
+    /// A hard link that is to be made, and the file that it is a name of.
+    pub(super) fn hard_link(&mut self, limits: Limits, path: PathBuf, first: PathBuf) -> Result<()> {
+        self.hold(limits, path.as_os_str().len() + first.as_os_str().len())?;
+        self.hard_links.push((path, first));
+        Ok(())
+    }
+
+    /// Whether this directory is there.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        path.as_os_str().is_empty() || self.directories.contains_key(path)
+    }
+
+    /// Whether there is nothing but directories, none but the top.
+    pub(super) fn is_bare(&self) -> bool {
+        self.hard_links.is_empty() && self.directories.keys().all(|path| path.as_os_str().is_empty())
+    }
+
+    fn hold(&mut self, limits: Limits, bytes: usize) -> Result<()> {
+        self.held += bytes;
+        if self.held > limits.archive_paths() {
+            let message = format!(
+                "the archive is refused: the paths of its directories and links take more than {} bytes",
+                limits.archive_paths()
+            );
+            bail!(refuse("archive.limit", message).hint("if that is meant, allow more with --max-files"));
+        }
+        Ok(())
+    }
+}
+
+/// Does what had to wait.
+pub(super) fn finish(target: &Target<'_>, waiting: Waiting) -> Result<()> {
+    let Waiting { directories, symlinks, hard_links, .. } = waiting;
     if !target.limits.external_symlinks
-        && let Some(path) = symlinks::first_that_leaves(symlinks)
+        && let Some(path) = symlinks::first_that_leaves(&symlinks)
     {
         bail!(
             refuse(
@@ -41,7 +94,7 @@ pub(super) fn finish(
     }
     // What has a thousand names is read once more, not a thousand times.
     let mut digests = HashMap::new();
-    for (path, first) in hard_links {
+    for (path, first) in &hard_links {
         hard_link(target, path, first, &mut digests)?;
     }
     let now = TimeSpec::new(target.now, 0);

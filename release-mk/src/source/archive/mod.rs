@@ -42,6 +42,24 @@ impl Limits {
     pub(crate) fn archive_files(self) -> u64 {
         self.files.unwrap_or(1_000_000)
     }
+
+    /// Bytes that the paths of its directories and links may take together, since they are held in memory: 64 for each
+    /// entry that it may have, but no less than 64 MiB.
+    fn archive_paths(self) -> usize {
+        usize::try_from(self.archive_files().saturating_mul(64)).unwrap_or(usize::MAX).max(64 << 20)
+    }
+
+    /// Refuses more entries than an archive may have.
+    fn refuse_entries(self, entries: u64) -> anyhow::Result<()> {
+        let most = self.archive_files();
+        if entries > most {
+            anyhow::bail!(
+                refuse("archive.limit", format!("the archive is refused: it has more than {most} entries"))
+                    .hint("if that is meant, allow more with --max-files")
+            );
+        }
+        Ok(())
+    }
 }
 
 /// The formats, as far as they are read in different ways.

@@ -3,7 +3,6 @@
 //! The tree is empty at first and everything is made exclusively, so whatever is there already is a duplicate;
 //! no symlink is followed on the way to a name, so nothing is written through one.
 
-use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -17,7 +16,7 @@ use dir::Dir;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
-use super::complete::finish;
+use super::complete::{Waiting, finish};
 use super::target::Target;
 use super::write::{Admitted, BATCH, Small, Work, conflict, damaged, large, write};
 use super::{names, refuse};
@@ -50,9 +49,7 @@ pub(crate) struct Header {
 /// An archive that is being unpacked.
 pub(crate) struct Unpack<'a> {
     target: &'a Target<'a>,
-    directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
-    symlinks: BTreeMap<PathBuf, OsString>,
-    hard_links: Vec<(PathBuf, PathBuf)>,
+    waiting: Waiting,
     /// Small files that wait for more of them: their bytes, or where in the archive they begin.
     read: Option<(Vec<u8>, Vec<Small>)>,
     stored: Option<(Arc<File>, u64, Vec<Small>)>,
@@ -76,9 +73,7 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
         let writers = pool::threads(scope, WRITERS, move || write(works, give_back, target, modes))?;
         let mut unpack = Unpack {
             target,
-            directories: HashMap::new(),
-            symlinks: BTreeMap::new(),
-            hard_links: Vec::new(),
+            waiting: Waiting::default(),
             read: None,
             stored: None,
             to_writers,
@@ -90,7 +85,7 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
             bytes: 0,
         };
         let parsed = parse(&mut unpack).and_then(|()| unpack.hand_over());
-        let Unpack { to_writers, directories, symlinks, hard_links, seen, .. } = unpack;
+        let Unpack { to_writers, waiting, seen, .. } = unpack;
         // Ends the writers, when they have done what waits or at once.
         drop(to_writers);
         if parsed.is_err() {
@@ -103,11 +98,10 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
         }
         // A writer's error comes first: the parser only noticed that nobody listened.
         written.and(parsed)?;
-        let is_top = |path: &PathBuf| path.as_os_str().is_empty();
-        if seen == 0 || (target.meter.files() == 0 && hard_links.is_empty() && directories.keys().all(is_top)) {
+        if seen == 0 || (target.meter.files() == 0 && waiting.is_bare()) {
             bail!(refuse("archive.empty", "the archive is refused: there is nothing in it, or all of it is excluded"));
         }
-        finish(target, &symlinks, &hard_links, directories)
+        finish(target, waiting)
     })
 }
 
@@ -124,8 +118,8 @@ impl Unpack<'_> {
         let Some(path) = self.accept(name)? else { return Ok(()) };
         self.ensure(&path)?;
         let mode = (header.mode & 0o755) | 0o700;
-        self.directories.insert(path, (mode, Some(self.time(header))));
-        Ok(())
+        let time = self.time(header);
+        self.waiting.directory(self.target.limits, path, mode, Some(time))
     }
 
     /// A symlink. Where it leads is judged when all are known.
@@ -142,16 +136,14 @@ impl Unpack<'_> {
             .map_err(|e| parent.error("set time of", own, e))?;
         self.target.entries.add([entries::symlink(path.clone(), target.clone())])?;
         self.target.meter.file(0);
-        self.symlinks.insert(path, target);
-        Ok(())
+        self.waiting.symlink(self.target.limits, path, target)
     }
 
     /// A further name for a file of the archive. Made when all files are there.
     pub(crate) fn hard_link(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
         let Some(path) = self.accept(name)? else { return Ok(()) };
         self.parent_of(&path)?;
-        self.hard_links.push((path, names::path(target)?));
-        Ok(())
+        self.waiting.hard_link(self.target.limits, path, names::path(target)?)
     }
 
     /// A regular file of `size` bytes, which `content` must hold exactly.
@@ -255,23 +247,12 @@ impl Unpack<'_> {
     /// The path of an entry, `None` if it stays behind.
     fn accept(&mut self, name: &[u8]) -> Result<Option<PathBuf>> {
         self.seen += 1;
-        self.count(self.seen)?;
+        self.target.limits.refuse_entries(self.seen)?;
         let path = names::path(name)?;
         let exclude = self.target.exclude;
         let is_excluded = |above: &Path| !above.as_os_str().is_empty() && exclude.matches(above);
         let stays_behind = !exclude.is_empty() && path.ancestors().any(is_excluded);
         Ok((!stays_behind).then_some(path))
-    }
-
-    fn count(&self, entries: u64) -> Result<()> {
-        let most = self.target.limits.archive_files();
-        if entries > most {
-            bail!(
-                refuse("archive.limit", format!("the archive is refused: it has more than {most} entries"))
-                    .hint("if that is meant, allow more with --max-files")
-            );
-        }
-        Ok(())
     }
 
     fn hand_over(&mut self) -> Result<()> {
@@ -303,20 +284,12 @@ impl Unpack<'_> {
 
     /// Makes a directory and those above it, unless they are there.
     fn ensure(&mut self, path: &Path) -> Result<()> {
-        if path.as_os_str().is_empty() || self.directories.contains_key(path) {
-            return Ok(());
-        }
-        let missing: Vec<&Path> = path
-            .ancestors()
-            .take_while(|above| !above.as_os_str().is_empty() && !self.directories.contains_key(*above))
-            .collect();
+        let missing: Vec<&Path> = path.ancestors().take_while(|above| !self.waiting.has(above)).collect();
         for path in missing.into_iter().rev() {
             let above = self.target.tree.open_beneath(path.parent().unwrap_or(Path::new("")));
             let above = above.map_err(|e| conflict(path, e))?;
             above.create_dir(path.file_name().unwrap_or_default(), 0o700).map_err(|e| conflict(path, e))?;
-            self.directories.insert(path.to_path_buf(), (0o755, None));
-            // Those count, too, that are only on the way to an entry.
-            self.count(self.directories.len() as u64)?;
+            self.waiting.directory(self.target.limits, path.to_path_buf(), 0o755, None)?;
         }
         Ok(())
     }
