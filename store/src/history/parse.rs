@@ -40,20 +40,36 @@ fn tell(history: &mut History, damaged: &mut Vec<String>, next: Option<&Entry>) 
     for (at, what) in damaged.drain(..).enumerate() {
         let number = first.saturating_add(at as u64);
         let mend = match next.filter(|next| number < next.seq) {
-            Some(Entry { at, link, .. }) => {
-                let filler = format!(r#"{{"seq":{number},"at":"{at}","link":"{link}","kind":"unknown"}}"#);
-                format!("replace that line by {filler}")
-            }
+            Some(next) => format!("replace that line by {}", filler(number, next)),
             None => "remove that line".into(),
         };
-        history.problems.push(format!("{what} (copy the file aside, {mend}, and look at release-ls --history)"));
+        history.problems.push(format!("{what} ({})", by_hand(&mend)));
     }
+}
+
+/// A line without a meaning, in the place of one that is lost before `next`.
+fn filler(number: u64, next: &Entry) -> String {
+    let Entry { at, link, .. } = next;
+    format!(r#"{{"seq":{number},"at":"{at}","link":"{link}","kind":"unknown"}}"#)
+}
+
+fn by_hand(mend: &str) -> String {
+    format!("copy the file aside, {mend}, and look at release-ls --history")
 }
 
 fn take(history: &mut History, entry: Entry, line: usize) {
     // After a damaged line the numbers tell how many are missing; that was said once already.
-    if history.problems.is_empty() && entry.seq != history.next_line() {
-        history.problems.push(format!("line {line} of {FILE} is number {}, not {}", entry.seq, history.next_line()));
+    let expected = history.next_line();
+    if history.problems.is_empty() && entry.seq != expected {
+        let mend = match entry.seq.checked_sub(expected) {
+            None => "remove the one of the two lines with its number that is not meant".to_owned(),
+            Some(1) => format!("put before it {}", filler(expected, &entry)),
+            Some(_) => {
+                format!("put before it, for each number that is missing, a line like {}", filler(expected, &entry))
+            }
+        };
+        let what = format!("line {line} of {FILE} is number {}, not {expected}", entry.seq);
+        history.problems.push(format!("{what} ({})", by_hand(&mend)));
     }
     history.push(entry);
 }

@@ -169,8 +169,13 @@ fn damage_in_the_middle_is_said_and_a_kind_of_tomorrow_is_not_damage() {
         assert_eq!(parse(mended.as_bytes()).0.problems, Vec::<String>::new(), "{problem}");
     }
 
-    let gap = bytes_of(&[entries[0].clone(), entries[2].clone()]);
-    assert_eq!(parse(&gap).0.problems.len(), 1);
+    let gap = format!("{one}{three}");
+    let problem = parse(gap.as_bytes()).0.problems.concat();
+    let filler = problem.split_once("put before it ").map(|(_, rest)| rest.split_once("},").unwrap().0).unwrap();
+    let mended = gap.replace(&three, &format!("{filler}}}\n{three}"));
+    assert_eq!(parse(mended.as_bytes()).0.problems, Vec::<String>::new(), "{problem}");
+    let twice = parse(format!("{one}{two}{two}{three}").as_bytes()).0.problems.concat();
+    assert!(twice.contains("line 3") && twice.contains("remove the one of the two lines"), "{twice}");
 
     let text = String::from_utf8(bytes_of(&entries[..1])).unwrap().replace("\"done\"", "\"frozen\",\"until\":\"x\"");
     let (history, _) = parse(text.as_bytes());

@@ -35,8 +35,10 @@ pub(super) struct Waiting {
 impl Waiting {
     /// A directory that is there, and what it gets in the end.
     pub(super) fn directory(&mut self, limits: Limits, path: PathBuf, mode: u32, time: Option<TimeSpec>) -> Result<()> {
-        self.hold(limits, path.as_os_str().len())?;
-        self.directories.insert(path, (mode, time));
+        let bytes = path.as_os_str().len();
+        if self.directories.insert(path, (mode, time)).is_none() {
+            self.hold(limits, bytes)?;
+        }
         // Those count, too, that are only on the way to an entry.
         limits.refuse_entries(self.directories.len() as u64)
     }
