@@ -129,7 +129,7 @@ impl Scene {
         if self.puppets.most_down() > 1 {
             found.push(violation("I13", format!("more than a batch was down: {:?}", self.puppets.log())));
         }
-        if !documented(run.status, &[self.done, 3]) {
+        if !documented(run, &[self.done, 3]) {
             found.push(violation("I11", format!("status {}", run.status)));
         }
         let is_done = run.status == 0 || (self.done == 0 && says_ok(run));

@@ -117,7 +117,7 @@ impl Scene {
             let text = String::from_utf8_lossy(&text);
             found.push(violation("I13", format!("the proxy's file is neither the old nor the new one: {text:?}")));
         }
-        if !documented(run.status, &[]) {
+        if !documented(run, &[]) {
             found.push(violation("I11", format!("status {}", run.status)));
         }
         if matches!(run.status, 0 | 4) && serves.as_deref() != Some("v2") {
