@@ -98,6 +98,9 @@ pub(crate) fn how_to_resume(root: &Root, id: &ReleaseId) -> String {
 
 fn reserve(pipe: &Pipe, request: &Request, root: &Root) -> Result<Staging> {
     let lock = root.lock(pipe.wait(), TOOL.name)?;
+    if let Some(id) = request.resume.as_ref().or(request.name.as_ref()) {
+        staging::refuse_missing(&lock, id, pipe.now())?;
+    }
     if let Some(id) = &request.resume {
         return staging::resume(&lock, id, &pipe.record().pipe, TOOL.name);
     }
@@ -158,6 +161,7 @@ fn publish(
     section.shared = request.share.iter().map(|share| share.path.display().to_string()).collect();
     pipe.begin_effect()?;
     let lock = root.lock(pipe.wait(), TOOL.name)?;
+    staging.refuse_taken(&lock)?;
     if let Some(hold) = &request.hold {
         let until = clock::rfc3339(pipe.now() + hold.period);
         // Before the release can be seen, or a collection could take it in between.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use dir::Dir;
+use dir::{Dir, Kind};
 use nix::fcntl::OFlag;
 use record::clock::milliseconds;
 use record::sections::MkSection;
@@ -109,7 +109,7 @@ impl Build<'_> {
                 .into());
         }
         watch::look(pipe)?;
-        let has_git = self.staging.tree.stat_if_there(".git")?.is_some();
+        let has_git = self.staging.tree.stat_if_there(".git")?.is_some_and(|git| git.kind() == Kind::Directory);
         Ok(Built { sum, state, leaving, has_git })
     }
 

@@ -46,7 +46,7 @@ pub fn members(bytes: &[u8]) {
             links.insert(path, std::os::unix::ffi::OsStringExt::from_vec(target.to_vec()));
         }
     }
-    if symlinks::first_that_leaves(&links).is_none() {
+    if symlinks::first_that_leaves(&links, &mut || Ok(())).is_ok_and(|leaves| leaves.is_none()) {
         for path in links.keys() {
             assert!(followed(path, &links), "{} leaves the tree: {links:?}", path.display());
         }

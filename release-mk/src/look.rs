@@ -132,6 +132,9 @@ pub(crate) fn announce(pipe: &mut Pipe, request: &Request, plan: &Plan, site: &S
         }
         (None, None) => ReleaseId::default_for(pipe.now(), foreseen_seq(pipe, site)?)?,
     };
+    if is_begun(site) && (request.resume.is_some() || request.name.is_some()) {
+        staging::refuse_missing(&Root::open(&site.path, pipe.options().allow_network_fs)?, &id, pipe.now())?;
+    }
     let what = if request.resume.is_some() { "go on with" } else { "make" };
     let place = if site.root.is_some() { "in" } else { "in the new root" };
     pipe.say(format_args!("would {what} {id} {place} {}", site.path.display()));

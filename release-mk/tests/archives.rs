@@ -236,7 +236,7 @@ fn a_refusal_names_the_archive_and_what_is_no_archive_is_said_to_be_none() {
             let message = run.record["error"]["message"].as_str().unwrap();
             assert_eq!(
                 message,
-                format!("unpack {name}: this is no archive of a known format: it does not begin as a tar archive does")
+                format!("unpack {name}: it is no archive of a known format, or damaged at its very beginning")
             );
         }
     }
@@ -309,9 +309,9 @@ fn paths_that_would_have_to_be_held_in_memory_are_limited() {
     let one = extended("linkpath", &long, &link(EntryType::Link, "l", "a"));
     // Without the end marker, over and over: 64 MiB of paths that no file system sees.
     let many = one[..one.len() - 1024].repeat(4200);
-    let run = site.mk(&site.write("links.tar", many), &[]).expect(77);
+    let run = site.mk(&site.write("links.tar", many), &["--max-files", "100000"]).expect(77);
     assert_eq!(run.code(), "archive.limit");
-    assert!(run.stderr.contains("the paths of its directories and links"), "{}", run.stderr);
+    assert!(run.stderr.contains("directories and links take more than"), "{}", run.stderr);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
 use crate::manifest::{file_name, id_of_file};
-use crate::{Lock, ReleaseId, Root, manifest, pins, staging, trash};
+use crate::{Lock, ReleaseId, Root, manifest, pins, staging};
 
 /// One file that belongs to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +40,20 @@ pub fn find(root: &Root, missing: &BTreeSet<ReleaseId>) -> anyhow::Result<Vec<De
 }
 
 /// The pinned releases whose tree is gone though no tool of ours took it: a collection does not move what is pinned,
-/// and a build that was killed while it was published has left its staging directory or was moved to the trash.
-/// Somebody moved them away, maybe for a while. Writes nothing.
+/// and a build that failed or was killed while it was published still has its tree, in staging or in the trash. Somebody moved
+/// them away, maybe for a while. Writes nothing.
 pub fn missing(root: &Root, now: SystemTime) -> anyhow::Result<BTreeSet<ReleaseId>> {
     let visible: BTreeSet<OsString> = root.releases().names()?.collect();
-    let mut ours: BTreeSet<ReleaseId> = staging::list(root)?.into_iter().map(|build| build.id).collect();
-    ours.extend(trash::list(root)?.iter().filter_map(|name| staging::id_of_name(name)));
     let pinned = pins::read_all(root)?.into_iter().filter(|(_, pin)| pin.keeps(now)).map(|(id, _)| id);
-    let was_whole = |id: &ReleaseId| matches!(manifest::read(root, id), Ok(Some(_)));
-    Ok(pinned.filter(|id| !visible.contains(OsStr::new(id.as_str())) && !ours.contains(id) && was_whole(id)).collect())
+    let mut missing = BTreeSet::new();
+    for id in pinned.filter(|id| !visible.contains(OsStr::new(id.as_str()))) {
+        if let Ok(Some(manifest)) = manifest::read(root, &id)
+            && !staging::is_unpublished(root, &id, manifest.seq)?
+        {
+            missing.insert(id);
+        }
+    }
+    Ok(missing)
 }
 
 /// Removes what [`find`] found, durable when it returns. Besides the short lock the caller holds the deploy lock, as
@@ -64,13 +69,13 @@ pub fn remove(lock: &Lock<'_>, debris: &[Debris]) -> anyhow::Result<()> {
     remove_in(lock.state(), &names)
 }
 
-/// Removes the pin, listing and manifest of a release whose tree is gone, durable when it returns.
+/// Removes the pin, listing and manifest of a release whose tree is gone, durable when it returns. What one of them meets
+/// does not keep the others, and the pin goes first: with a manifest it would say that the release is missing.
 pub(crate) fn remove_papers(lock: &Lock<'_>, id: &ReleaseId) -> anyhow::Result<()> {
     let json = file_name(id);
-    for (part, name) in [("manifests", json.as_str()), ("tree", id.as_str()), ("pins", json.as_str())] {
-        remove_in(&lock.part(part)?, &[OsStr::new(name)])?;
-    }
-    Ok(())
+    let papers = [("pins", json.as_str()), ("manifests", json.as_str()), ("tree", id.as_str())];
+    let removed = papers.map(|(part, name)| remove_in(&lock.part(part)?, &[OsStr::new(name)]));
+    removed.into_iter().collect()
 }
 
 fn remove_in(dir: &dir::Dir, names: &[&OsStr]) -> anyhow::Result<()> {

@@ -14,10 +14,11 @@ use crate::{Lock, Manifest, debris, manifest, trash};
 impl Staging {
     /// Publishes the build as a release, durable when it returns. The caller has synced its content with
     /// [`dir::Dir::sync_file_system`] on a descriptor opened before the first write, and written the per-file listing
-    /// to the file `listing_name` of [`Staging::dir`]. When the last rename fails, listing and manifest are taken back.
+    /// to the file `listing_name` of [`Staging::dir`]. Refused as [`Staging::refuse_taken`] says. When the last rename fails, listing and manifest are taken back.
     /// What is left of the build is moved to trash; its name there is returned, for [`trash::delete_small`] without
     /// the lock.
     pub fn publish(self, lock: &Lock<'_>, manifest: &Manifest, listing_name: &str) -> anyhow::Result<String> {
+        self.refuse_taken(lock)?;
         let listing = self.dir.open_file(listing_name, nix::fcntl::OFlag::O_RDONLY, 0)?;
         nix::sys::stat::fchmod(listing.as_fd(), nix::sys::stat::Mode::from_bits_truncate(0o644))
             .context("change mode of the listing")?;
@@ -28,6 +29,7 @@ impl Staging {
         if mode & 0o200 == 0 {
             self.tree.set_mode(mode | 0o200)?;
         }
+        // The lock is held since the id was nobody else's: what there is of it by now is of this build.
         self.name_it(lock, manifest, listing_name).inspect_err(|_| {
             // What the disk does not let go either is the next collection's; the error that matters is the first one.
             let _ = debris::remove_papers(lock, &self.id);

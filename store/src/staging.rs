@@ -3,16 +3,17 @@
 //! A build is live as long as its builder holds the kernel lock on the file `lock` in it; nothing
 //! else tells, so a killed builder is dead at once and a slow one never is.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use dir::{Dir, Flock, Wait};
 use record::{Exit, Failure, Holder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Lock, ReleaseId, Root};
+use crate::{Lock, ReleaseId, Root, debris, manifest};
 
 /// A build of this process. The tree is built in `tree`; whatever else the builder keeps lies beside it.
 #[derive(Debug)]
@@ -120,12 +121,40 @@ pub fn resume(lock: &Lock<'_>, id: &ReleaseId, pipe: &str, tool: &str) -> anyhow
     let Some(flock) = take(&dir)? else { bail!(being_built(&build)) };
     // Killed while it was published, it has left papers, which would be in its own way.
     if lock.releases().stat_if_there(id)?.is_none() {
-        crate::debris::remove_papers(lock, id)?;
+        debris::remove_papers(lock, id)?;
     }
     let note = Build { id: id.clone(), seq, pipe: pipe.to_owned(), builder: Holder::this(tool) };
     dir.swap_file(BUILD, &serde_json::to_vec(&note)?, 0o600)?;
     let (tree, _) = dir.ensure_dir(TREE, 0o755)?;
     Ok(Staging { id: id.clone(), seq, name: build.name, dir, tree, _flock: flock })
+}
+
+/// Refuses with 1 the id of a pinned release whose tree somebody moved away, see [`debris::missing`]: another release under
+/// that name would take what is known of it.
+pub fn refuse_missing(root: &Root, id: &ReleaseId, now: SystemTime) -> anyhow::Result<()> {
+    if !debris::missing(root, now)?.contains(id) {
+        return Ok(());
+    }
+    let message = format!("{id} is pinned and missing in releases/; what is known of it is kept");
+    let hint = format!("put it back, choose another name, or take the pin away with release-pin {id} --remove");
+    Err(Failure::new(Exit::Failed, "mk.exists", message).hint(hint).into())
+}
+
+/// Whether a build that was to become the release `id` of this number has not: its tree is still in it, in staging or in the
+/// trash.
+pub(crate) fn is_unpublished(root: &Root, id: &ReleaseId, seq: u64) -> anyhow::Result<bool> {
+    for part in ["staging", "trash"] {
+        let Some(parent) = root.part_if_there(part)? else { continue };
+        let of_id = |name: &OsString| name.to_str().and_then(id_of_name).as_ref() == Some(id);
+        let is_whole = |name: OsString| {
+            let Ok(dir) = parent.open_dir(name) else { return false };
+            note(&dir, id).is_some_and(|build| build.seq == seq) && matches!(dir.stat_if_there(TREE), Ok(Some(_)))
+        };
+        if parent.names()?.filter(of_id).any(is_whole) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The refusal to go on with a build that is not there, 69.
@@ -168,14 +197,19 @@ fn look(parent: &Dir, name: &OsStr) -> Option<StagingState> {
             _ => Liveness::Unknown,
         },
     };
-    let build = dir.read_file(BUILD, 64 << 10).ok().and_then(|bytes| serde_json::from_slice::<Build>(&bytes).ok());
-    let Some(build) = build.filter(|build| build.id == id) else { return Some(nothing_known(liveness)) };
+    let Some(build) = note(&dir, &id) else { return Some(nothing_known(liveness)) };
     Some(StagingState {
         seq: Some(build.seq),
         builder: Some(build.builder),
         pipe: Some(build.pipe),
         ..nothing_known(liveness)
     })
+}
+
+/// What its builder wrote about the build of `id` in this directory.
+fn note(dir: &Dir, id: &ReleaseId) -> Option<Build> {
+    let bytes = dir.read_file(BUILD, 64 << 10).ok()?;
+    serde_json::from_slice::<Build>(&bytes).ok().filter(|build| build.id == *id)
 }
 
 /// The id in `<id>.<random>`.
@@ -189,27 +223,40 @@ fn take(dir: &Dir) -> anyhow::Result<Option<Flock>> {
     Ok(dir.lock_file(LOCK, 0o600, Wait(std::time::Duration::from_secs(1)))?.ok())
 }
 
+impl Staging {
+    /// Refuses with 1 when the id has become somebody else's while it was built: a tree that was put there, or adopted.
+    pub fn refuse_taken(&self, lock: &Lock<'_>) -> anyhow::Result<()> {
+        let id = &self.id;
+        let is_taken = lock.releases().stat_if_there(id)?.is_some() && !dir::planted("in-place-build")
+            || lock.part("manifests")?.stat_if_there(manifest::file_name(id))?.is_some()
+            || lock.part("tree")?.stat_if_there(id)?.is_some();
+        if is_taken { Err(taken("a release", id).into()) } else { Ok(()) }
+    }
+}
+
+fn taken(what: &str, id: &ReleaseId) -> Failure {
+    Failure::new(Exit::Failed, "mk.exists", format!("there is {what} {id} already, left as it is"))
+        .hint("choose another name, or leave --name out and get one that is new")
+}
+
 fn refuse_taken(lock: &Lock<'_>, id: &ReleaseId) -> anyhow::Result<()> {
     if let Some(live) = list(lock)?.iter().find(|build| build.id == *id && build.liveness != Liveness::Dead) {
         bail!(being_built(live));
     }
-    let taken = |what: &str| {
-        Failure::new(Exit::Failed, "mk.exists", format!("there is {what} {id} already, left as it is"))
-            .hint("choose another name, or leave --name out and get one that is new")
-    };
     match lock.releases().stat_if_there(id)? {
-        Some(stat) if stat.kind() == dir::Kind::Directory => bail!(taken("a release")),
-        Some(_) => bail!(taken("something under the name of release")),
+        Some(stat) if stat.kind() == dir::Kind::Directory => bail!(taken("a release", id)),
+        Some(_) => bail!(taken("something under the name of release", id)),
         None => {}
     }
     if lock.dir().stat_if_there(id)?.is_some_and(|stat| stat.kind() == dir::Kind::Symlink) {
-        bail!(taken("a link"));
+        bail!(taken("a link", id));
     }
     if let Some(link) = crate::link::all(lock)?.iter().find(|link| link.release.as_ref() == Some(id)) {
-        bail!(taken(&format!("the link {}, which names a missing release", link.name)));
+        bail!(taken(&format!("the link {}, which names a missing release", link.name), id));
     }
-    // Under the lock papers without their tree, or some of them, are what a publisher or collector left that could not end.
-    crate::debris::remove_papers(lock, id)
+    // Under the lock papers without their tree, or some of them, are what a publisher or collector left that could not end,
+    // or of a release that somebody moved away and nobody keeps: the next collection would take them, too.
+    debris::remove_papers(lock, id)
 }
 
 fn being_built(build: &StagingState) -> Failure {

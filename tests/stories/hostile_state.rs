@@ -232,6 +232,53 @@ fn the_clock_decides_nothing() {
     assert!(Path::new(&shop.root()).join("current/version").exists());
 }
 
+#[test]
+fn nobody_takes_the_papers_of_a_pinned_release_that_was_moved_away() {
+    let shop = Shop::new();
+    shop.source("source");
+    let make = |options: &str| shop.pipe(format!("release-mk -n -q --root $ROOT --from source {options}")).run();
+    // An earlier build of that name, which failed and is kept.
+    make("--name kept --step no=false").exits(1);
+    make("--name kept").exits(0);
+    make("--name live").exits(0);
+    shop.pipe("release-switch -n -q --root $ROOT --to live").run().exits(0);
+    shop.pipe("release-pin -n -q --root $ROOT kept --for 30days --reason audit").run().exits(0);
+    shop.pipe("mv root/releases/kept aside").run().exits(0);
+    let collect = || shop.pipe("release-gc -n --root $ROOT --keep 1").run();
+    assert_eq!(collect().exits(0).record()["warnings"][0]["code"], "gc.missing");
+    for options in ["--name kept", "--name kept --dry-run", "--name kept --step no=false", "--resume kept"] {
+        let run = make(options);
+        assert_eq!(run.exits(1).record()["error"]["code"], "mk.exists", "{options}: {run}");
+        run.says("release-pin kept --remove");
+    }
+    assert_eq!(collect().exits(0).record()["warnings"][0]["code"], "gc.missing");
+    shop.pipe("mv aside root/releases/kept").run().exits(0);
+    shop.pipe("release-ls --root $ROOT --verify kept").run().exits(0);
+    assert!(shop.root().join(".cutover/pins/kept.json").is_file());
+}
+
+#[test]
+fn a_build_takes_nothing_of_a_release_that_was_adopted_under_its_name_meanwhile() {
+    let shop = Shop::new();
+    shop.source("source");
+    let make = |options: &str| shop.pipe(format!("release-mk -n -q --root $ROOT --from source {options}")).run();
+    make("--name first").exits(0);
+    // The step puts a tree where the build's own is to be, and makes it a release.
+    shop.write(
+        "adopt",
+        "cp -a source root/releases/second && ln -s releases/second root/current && \
+         release-switch -n -q --root $ROOT --adopt && \
+         release-pin -n -q --root $ROOT second --for 30days --reason audit",
+    );
+    let run = make("--name second --keep-days 3 --reason mine --step adopt='cd ../../../../.. && sh adopt'");
+    assert_eq!(run.exits(1).record()["error"]["code"], "mk.exists", "{run}");
+    shop.pipe("release-ls --root $ROOT --verify second").run().exits(0);
+    let pin = std::fs::read_to_string(shop.root().join(".cutover/pins/second.json")).expect("read the pin");
+    assert!(pin.contains("audit"), "{pin}");
+    shop.pipe("release-gc -n -q --root $ROOT --keep 1 --keep-failed 0").run().exits(0);
+    assert_eq!(shop.current().as_deref(), Some("second"));
+}
+
 /// Somebody copies a pinned release to another disk and puts it back: its papers must still be there.
 #[test]
 fn a_pinned_release_that_was_moved_away_keeps_its_papers_until_it_is_put_back() {

@@ -28,9 +28,12 @@ pub(super) struct Waiting {
     directories: HashMap<PathBuf, (u32, Option<TimeSpec>)>,
     symlinks: BTreeMap<PathBuf, OsString>,
     hard_links: Vec<(PathBuf, PathBuf)>,
-    /// The bytes of all those paths.
+    /// About what all of them take, in bytes.
     held: usize,
 }
+
+/// What one of them takes besides the bytes of its paths.
+const OVERHEAD: usize = 128;
 
 impl Waiting {
     /// A directory that is there, and what it gets in the end.
@@ -68,23 +71,25 @@ impl Waiting {
     }
 
     fn hold(&mut self, limits: Limits, bytes: usize) -> Result<()> {
-        self.held += bytes;
-        if self.held > limits.archive_paths() {
-            let message = format!(
-                "the archive is refused: the paths of its directories and links take more than {} bytes",
-                limits.archive_paths()
+        self.held += OVERHEAD + bytes;
+        let most = limits.archive_held();
+        if self.held > most {
+            let message =
+                format!("the archive is refused: its directories and links take more than {most} bytes of memory");
+            bail!(
+                refuse("archive.limit", message)
+                    .hint("if that is meant, allow more with --max-files, which counts for 256 bytes each")
             );
-            bail!(refuse("archive.limit", message).hint("if that is meant, allow more with --max-files"));
         }
         Ok(())
     }
 }
 
-/// Does what had to wait.
-pub(super) fn finish(target: &Target<'_>, waiting: Waiting) -> Result<()> {
+/// Does what had to wait. Stops at an error of `tick`, which looks after the signals and the pipe.
+pub(super) fn finish(target: &Target<'_>, waiting: Waiting, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     let Waiting { directories, symlinks, hard_links, .. } = waiting;
     if !target.limits.external_symlinks
-        && let Some(path) = symlinks::first_that_leaves(&symlinks)
+        && let Some(path) = symlinks::first_that_leaves(&symlinks, tick)?
     {
         bail!(
             refuse(
@@ -97,6 +102,7 @@ pub(super) fn finish(target: &Target<'_>, waiting: Waiting) -> Result<()> {
     // What has a thousand names is read once more, not a thousand times.
     let mut digests = HashMap::new();
     for (path, first) in &hard_links {
+        tick()?;
         hard_link(target, path, first, &mut digests)?;
     }
     let now = TimeSpec::new(target.now, 0);
@@ -107,7 +113,7 @@ pub(super) fn finish(target: &Target<'_>, waiting: Waiting) -> Result<()> {
         page.push(&path, What::Directory { mode });
         target.entries.turn(page)
     };
-    let pages = pool::run(directories.into_iter().filter(of_ours).collect(), Page::default, work, || Ok(()))?;
+    let pages = pool::run(directories.into_iter().filter(of_ours).collect(), Page::default, work, tick)?;
     pages.into_iter().try_for_each(|page| target.entries.close(page))
 }
 

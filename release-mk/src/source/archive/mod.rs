@@ -43,10 +43,10 @@ impl Limits {
         self.files.unwrap_or(1_000_000)
     }
 
-    /// Bytes that the paths of its directories and links may take together, since they are held in memory: 64 for each
-    /// entry that it may have, but no less than 64 MiB.
-    fn archive_paths(self) -> usize {
-        usize::try_from(self.archive_files().saturating_mul(64)).unwrap_or(usize::MAX).max(64 << 20)
+    /// Bytes that its directories and links may take in memory, where they are held until all are known: 256 for each entry
+    /// that it may have, but no less than 64 MiB.
+    fn archive_held(self) -> usize {
+        usize::try_from(self.archive_files().saturating_mul(256)).unwrap_or(usize::MAX).max(64 << 20)
     }
 
     /// Refuses more entries than an archive may have.

@@ -33,6 +33,8 @@ pub(crate) fn path(given: &[u8]) -> Result<PathBuf, Failure> {
             name => path.push(OsStr::from_bytes(name)),
         }
     }
+    // It may be held until all entries are known, and what was left out with it.
+    path.shrink_to_fit();
     Ok(path)
 }
 

@@ -77,7 +77,7 @@ impl<'a> State<'a> {
         let known = "known are tar, plain or compressed with gzip, zstd or xz, and zip";
         // What the parser makes of a first header that is none says nothing.
         if (1..=HEADER as u64).contains(&self.position()) {
-            let message = "this is no archive of a known format: it does not begin as a tar archive does";
+            let message = "it is no archive of a known format, or damaged at its very beginning";
             return refuse("archive.damaged", message).detail(format!("{error:#}")).hint(known).into();
         }
         error.context(refuse("archive.damaged", "the archive is damaged or no archive of a known format").hint(known))
@@ -107,6 +107,11 @@ impl<'a> State<'a> {
         }
         self.position.set(position);
         Ok(())
+    }
+
+    /// The same where no parser stands between.
+    pub(super) fn look(&self) -> Result<()> {
+        self.tick().map_err(|error| self.blame(error))
     }
 
     /// Looks after the signals and the pipe, now and then.

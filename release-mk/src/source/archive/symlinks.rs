@@ -7,15 +7,39 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use anyhow::{Result, bail};
+
+use super::refuse;
+
 /// As the kernel, give up after so many links.
 const LONGEST_CHAIN: usize = 40;
 
-/// The first of `links` (path and target) that is absolute, climbs above the top, or turns in circles.
-pub(crate) fn first_that_leaves(links: &BTreeMap<PathBuf, OsString>) -> Option<&Path> {
-    links.keys().find(|path| !stays(path, links)).map(PathBuf::as_path)
+/// Steps that may be taken for all links together, and for each of them besides: links into links of long paths would take
+/// hours.
+const STEPS: usize = 1_000_000;
+const STEPS_EACH: usize = 100;
+
+/// The first of `links` (path and target) that is absolute, climbs above the top, or turns in circles. Refused where it takes
+/// too long to tell; stops at an error of `tick`.
+pub(crate) fn first_that_leaves<'l>(
+    links: &'l BTreeMap<PathBuf, OsString>,
+    tick: &mut dyn FnMut() -> Result<()>,
+) -> Result<Option<&'l Path>> {
+    let mut steps = STEPS + STEPS_EACH * links.len();
+    for path in links.keys() {
+        tick()?;
+        let stays = stays(path, links, &mut steps);
+        if steps == 0 {
+            bail!(refuse("archive.link", "the archive is refused: its symlinks lead through one another too often"));
+        }
+        if !stays {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
-fn stays(path: &Path, links: &BTreeMap<PathBuf, OsString>) -> bool {
+fn stays(path: &Path, links: &BTreeMap<PathBuf, OsString>, steps: &mut usize) -> bool {
     let Some(target) = links.get(path) else { return true };
     let mut at: PathBuf = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut ahead: Vec<OsString> = parts(Path::new(target));
@@ -24,6 +48,10 @@ fn stays(path: &Path, links: &BTreeMap<PathBuf, OsString>) -> bool {
     }
     let mut followed = 1;
     while let Some(part) = ahead.pop() {
+        *steps = steps.saturating_sub(1);
+        if *steps == 0 {
+            return false;
+        }
         if part == ".." {
             if !at.pop() {
                 return false;
@@ -70,7 +98,22 @@ mod tests {
         ] {
             let links: BTreeMap<PathBuf, OsString> =
                 links.into_iter().map(|(path, target)| (path.into(), target.into())).collect();
-            assert_eq!(first_that_leaves(&links), leaves.map(Path::new), "{links:?}");
+            assert_eq!(first_that_leaves(&links, &mut || Ok(())).unwrap(), leaves.map(Path::new), "{links:?}");
         }
+    }
+
+    #[test]
+    fn what_would_take_hours_to_follow_is_refused_at_once() {
+        let chain = (0..38).map(|n| (format!("c{n:02}"), "d/../".repeat(800) + &format!("c{:02}", n + 1)));
+        let onto = (0..5000).map(|n| (format!("x{n}"), "c00".to_owned()));
+        let links = chain.chain(onto).map(|(path, target)| (path.into(), target.into())).collect();
+        let error = first_that_leaves(&links, &mut || Ok(())).unwrap_err();
+        assert!(error.to_string().contains("too often"), "{error}");
+        let mut looks = 0;
+        let mut interrupted = || {
+            looks += 1;
+            if looks == 3 { bail!("interrupted") } else { Ok(()) }
+        };
+        assert_eq!(first_that_leaves(&links, &mut interrupted).unwrap_err().to_string(), "interrupted");
     }
 }

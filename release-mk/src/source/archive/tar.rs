@@ -27,7 +27,7 @@ pub(crate) fn read(from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Re
         return read_plain(&Arc::new(from), target, tick).map(|()| None);
     }
     let state = State::new(tick);
-    unpack(target, |unpack| {
+    unpack(target, &mut || state.look(), |unpack, _| {
         let mut archive = ::tar::Archive::new(Stream::begin(from, target.hashed, &state)?);
         let entries = archive.entries().map_err(|error| state.blame(error))?;
         parse(entries, &state, &mut |entry| one(entry, None, unpack))?;
@@ -47,7 +47,7 @@ fn read_plain(from: &Arc<File>, target: &Target<'_>, tick: &mut dyn FnMut() -> R
             false => Ok(()),
         };
         let state = State::new(&mut stopped);
-        unpack(target, |unpack| {
+        unpack(target, &mut || state.look(), |unpack, _| {
             let mut archive = ::tar::Archive::new(Plain::new(Arc::clone(from), &state));
             let entries = archive.entries_with_seek().map_err(|error| state.blame(error))?;
             parse(entries, &state, &mut |entry| one(entry, Some(from), unpack))?;
@@ -72,6 +72,9 @@ fn parse<R: Read>(
     }
     // Cut off between two entries, everything before looks whole; only the end marker tells.
     if state.has_ended() {
+        if state.position() == 0 {
+            bail!(refuse("archive.damaged", "there is not one byte in it"));
+        }
         bail!(refuse("archive.damaged", "the archive is damaged: it ends without an end marker"));
     }
     Ok(())

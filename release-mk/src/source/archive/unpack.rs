@@ -62,8 +62,13 @@ pub(crate) struct Unpack<'a> {
     bytes: u64,
 }
 
-/// Lets `parse` hand over the entries of an archive and completes the tree. Nothing is durable yet.
-pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) -> Result<()>) -> Result<()> {
+/// Lets `parse` hand over the entries of an archive and completes the tree, asking `tick` whether to go on. Nothing is
+/// durable yet.
+pub(crate) fn unpack(
+    target: &Target<'_>,
+    tick: &mut dyn FnMut() -> Result<()>,
+    parse: impl FnOnce(&mut Unpack<'_>, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+) -> Result<()> {
     let (to_writers, works) = sync_channel(IN_FLIGHT);
     let works = Mutex::new(Some(works));
     let (give_back, used) = sync_channel(IN_FLIGHT);
@@ -84,7 +89,7 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
             seen: 0,
             bytes: 0,
         };
-        let parsed = parse(&mut unpack).and_then(|()| unpack.hand_over());
+        let parsed = parse(&mut unpack, tick).and_then(|()| unpack.hand_over());
         let Unpack { to_writers, waiting, seen, .. } = unpack;
         // Ends the writers, when they have done what waits or at once.
         drop(to_writers);
@@ -101,7 +106,7 @@ pub(crate) fn unpack(target: &Target<'_>, parse: impl FnOnce(&mut Unpack<'_>) ->
         if seen == 0 || (target.meter.files() == 0 && waiting.is_bare()) {
             bail!(refuse("archive.empty", "the archive is refused: there is nothing in it, or all of it is excluded"));
         }
-        finish(target, waiting)
+        finish(target, waiting, tick)
     })
 }
 

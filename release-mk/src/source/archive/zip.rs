@@ -29,7 +29,7 @@ const LONGEST_TARGET: u64 = 4096;
 pub(crate) fn read(mut from: File, target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<Option<Sha>> {
     let sha256 = if target.hashed { Some(digest(&mut from, tick)?) } else { None };
     let state = State::new(tick);
-    unpack(target, |unpack| parse(from, unpack, &state))?;
+    unpack(target, &mut || state.look(), |unpack, _| parse(from, unpack, &state))?;
     Ok(sha256)
 }
 

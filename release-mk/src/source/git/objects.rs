@@ -55,7 +55,7 @@ type Known<'a> = dyn Fn(&[u8], &Blob) -> Option<(Sha, u64)> + 'a;
 
 /// Puts the trees of the commits into the target. Every file gets the time of its commit.
 pub(super) fn unpack(parts: &[Part], target: &Target<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-    unpack_into(target, |unpack| parts.iter().try_for_each(|part| tree(part, unpack, tick)))
+    unpack_into(target, tick, |unpack, tick| parts.iter().try_for_each(|part| tree(part, unpack, tick)))
 }
 
 fn tree(part: &Part, unpack: &mut Unpack<'_>, tick: &mut dyn FnMut() -> Result<()>) -> Result<()> {
