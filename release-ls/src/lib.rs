@@ -8,10 +8,12 @@ mod columns;
 mod hosts;
 mod html;
 mod listed;
+mod missing;
 mod out;
 mod show;
 mod table;
 mod text;
+mod verified;
 mod verify;
 mod walk;
 

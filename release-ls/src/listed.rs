@@ -7,6 +7,7 @@ use dir::Name;
 use record::clock::parse_rfc3339;
 use record::sections::{LsRelease, LsVerdict, PinEntry};
 use store::history::{Entry, Kind, takes_back};
+use store::link::LinkState;
 use store::staging::{Liveness, StagingState};
 use store::{History, Inventory, Manifest, PinState, Verdict};
 
@@ -169,6 +170,25 @@ pub(crate) fn lost(inventory: &Inventory, link: &Name, standing: Option<&str>) -
     })
 }
 
+/// Whether a link of ours leads to nothing: one into `releases/`, or one that the history knows.
+pub(crate) fn is_dangling(inventory: &Inventory, link: &LinkState) -> bool {
+    let is_ours = || link.release.is_some() || inventory.history.newest(&link.name).is_some();
+    link.problem.as_deref() == Some("leads to nothing") && is_ours()
+}
+
+/// What to say of a link that leads to nothing, and how it gets back to a release.
+pub(crate) fn dangling(inventory: &Inventory, link: &LinkState) -> String {
+    let option = if link.name.as_str() == "current" { String::new() } else { format!(" --link {}", link.name) };
+    let next = match inventory.previous(&link.name).map(|(to, _)| &to.id) {
+        Some(id) => {
+            format!("release-switch --rollback{option} goes back to {id}, release-switch --to ID{option} to another")
+        }
+        None if inventory.releases.is_empty() => "there is no release; release-mk makes one".to_owned(),
+        None => format!("release-switch --to ID{option} leads it to a release that is there"),
+    };
+    format!("link {} -> {} leads to nothing: {next}", link.name, link.target.display())
+}
+
 fn remarks(root: &str, inventory: &Inventory, only: Option<&Name>) -> Vec<String> {
     let mut remarks = Vec::new();
     let ids: HashSet<_> = inventory.releases.iter().map(|manifest| &manifest.id).collect();
@@ -176,7 +196,7 @@ fn remarks(root: &str, inventory: &Inventory, only: Option<&Name>) -> Vec<String
         let known = inventory.history.newest(&link.name).is_some();
         let target = link.target.display();
         match (&link.problem, &link.release) {
-            (Some(problem), Some(_)) => remarks.push(format!("link {} -> {target} {problem}", link.name)),
+            _ if is_dangling(inventory, link) => remarks.push(dangling(inventory, link)),
             (Some(problem), None) if known => remarks.push(format!("link {} -> {target} {problem}", link.name)),
             (None, Some(id)) if !ids.contains(id) => {
                 remarks.push(format!("link {} names {id}, which is no release of ours", link.name));

@@ -3,20 +3,19 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::bail;
 use dir::Name;
-use record::sections::LsVerified;
-use record::{Exit, Failure, visible};
+use record::visible;
 use serde::Serialize;
 use store::link::{self, Standing};
-use store::{Inventory, ReleaseId, Root, inventory};
+use store::{Inventory, Root, inventory};
 
 use crate::cli::{Form, Request, What};
 use crate::columns::Look;
 use crate::html::{self, Section};
 use crate::out::Out;
-use crate::text::{self, Clock};
-use crate::{TOOL, activations, hosts, listed, table, verify};
+use crate::text::Clock;
+use crate::verified::Different;
+use crate::{TOOL, activations, hosts, listed, table};
 
 /// Shows what is asked for.
 pub(crate) fn show(request: &Request) -> anyhow::Result<()> {
@@ -33,7 +32,7 @@ fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
         return hosts(request, records, *page, &look, out);
     }
     let mut sections = Vec::new();
-    let mut different = Vec::new();
+    let mut different = Different::default();
     for (number, path) in request.roots.iter().enumerate() {
         let root = Root::open_to_read(path)?;
         let inventory = inventory::read(&root)?;
@@ -66,19 +65,13 @@ fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
                 root: shown,
             }),
             What::Hosts { .. } => {}
-            What::Verify(id) => different.extend(verified(request, &root, &inventory, id.as_ref(), out)?),
+            What::Verify(id) => different.show(request, &root, &inventory, id.as_ref(), out)?,
         }
     }
     if request.what == What::Page {
         out.line(html::page(&sections, &now_text(&look), &record::host::host_name()));
     }
-    if !different.is_empty() {
-        bail!(
-            Failure::new(Exit::Failed, "ls.differs", format!("no longer what it was: {}", different.join(", ")))
-                .hint("switch to another release, and build this one again; release-ls --verify ID says what differs")
-        );
-    }
-    Ok(())
+    different.refuse()
 }
 
 /// What to say of the links that were live and are none now.
@@ -122,55 +115,6 @@ fn releases(request: &Request, listed: &listed::Listed, look: &Look, out: &mut O
     Ok(())
 }
 
-/// Verifies one release or all, and gives back which ones differ.
-fn verified(
-    request: &Request,
-    root: &Root,
-    inventory: &Inventory,
-    id: Option<&ReleaseId>,
-    out: &mut Out,
-) -> anyhow::Result<Vec<String>> {
-    let chosen: Vec<_> = inventory.releases.iter().filter(|manifest| id.is_none_or(|id| manifest.id == *id)).collect();
-    if let (true, Some(id)) = (chosen.is_empty(), id) {
-        let root = root.path().display();
-        bail!(
-            Failure::new(Exit::NoCandidate, "ls.no_release", format!("there is no release {id} in {root}"))
-                .hint(format!("release-ls {root} lists releases"))
-        );
-    }
-    let mut different = Vec::new();
-    for manifest in chosen {
-        let answer = verify::verify(root, manifest)?;
-        match request.form {
-            Form::Json => json(std::slice::from_ref(&answer), out)?,
-            Form::Table => out.lines(verified_lines(&answer)),
-        }
-        // Each takes its time, and whoever watches wants to see it.
-        out.flush();
-        if !answer.ok {
-            different.push(answer.id);
-        }
-    }
-    Ok(different)
-}
-
-fn verified_lines(answer: &LsVerified) -> Vec<String> {
-    let (size, took) = (text::size(answer.hashed_bytes), text::seconds(answer.elapsed_ms));
-    let head = if answer.ok {
-        let entries = record::counted(answer.files, "entry", "entries");
-        format!("ok       {}  {entries}, {size} hashed in {took}", answer.id)
-    } else {
-        let places = record::counted(answer.differences.len() as u64, "place", "places");
-        format!("DIFFERS  {}  in {places}", answer.id)
-    };
-    let one = |d: &record::sections::LsDifference| {
-        let path = if d.path.is_empty() { "(the release)" } else { &d.path };
-        let detail = d.detail.as_ref().map_or_else(String::new, |detail| format!(": {detail}"));
-        visible(&format!("  {:10} {path}{detail}", d.what))
-    };
-    std::iter::once(head).chain(answer.differences.iter().map(one)).collect()
-}
-
 fn look(request: &Request) -> Look {
     let stdout = std::io::stdout();
     let on_terminal = stdout.is_terminal();
@@ -186,14 +130,16 @@ fn now_text(look: &Look) -> String {
     record::clock::rfc3339(look.now)
 }
 
-fn json(values: &[impl Serialize], out: &mut Out) -> anyhow::Result<()> {
+/// One JSON object per line.
+pub(crate) fn json(values: &[impl Serialize], out: &mut Out) -> anyhow::Result<()> {
     for value in values {
         out.line(serde_json::to_string(value)?);
     }
     Ok(())
 }
 
-fn remark(request: &Request, text: &str) {
+/// Says on stderr what people should know besides.
+pub(crate) fn remark(request: &Request, text: &str) {
     if !request.options.quiet {
         // A stderr that is gone is no reason to fail.
         let _ = writeln!(std::io::stderr(), "{}: {}", TOOL.name, visible(text));

@@ -117,6 +117,44 @@ fn only_the_link_that_is_named_makes_marks_and_a_broken_one_is_remarked() {
 }
 
 #[test]
+fn a_link_that_leads_to_nothing_comes_with_the_command_that_leads_it_to_a_release() {
+    let said = |releases: &[u64], name: &str, live: &[u64]| {
+        let mut broken = link(name, 9);
+        broken.problem = Some("leads to nothing".into());
+        let live = live.iter().chain([&9]).zip(1..).map(|(&to, seq)| {
+            let mut line = serde_json::to_value(line(seq, "done", to, None)).unwrap();
+            line["link"] = name.into();
+            serde_json::from_value(line).unwrap()
+        });
+        let inventory = Inventory {
+            releases: releases.iter().copied().map(manifest).collect(),
+            links: vec![broken],
+            history: History::of(live),
+            ..Inventory::default()
+        };
+        list("/srv/shop", &inventory, None, SystemTime::UNIX_EPOCH).remarks.join("\n")
+    };
+    for (releases, name, live, next) in [
+        (
+            &[1, 2][..],
+            "current",
+            &[1, 2][..],
+            "release-switch --rollback goes back to r2, release-switch --to ID to another",
+        ),
+        (
+            &[1],
+            "blue",
+            &[1],
+            "release-switch --rollback --link blue goes back to r1, release-switch --to ID --link blue to another",
+        ),
+        (&[1], "current", &[2], "release-switch --to ID leads it to a release that is there"),
+        (&[], "current", &[1], "there is no release; release-mk makes one"),
+    ] {
+        assert_eq!(said(releases, name, live), format!("link {name} -> releases/r9 leads to nothing: {next}"));
+    }
+}
+
+#[test]
 fn a_link_that_is_lost_is_told_unless_the_history_knows_it_gone_and_others_are_there() {
     let gone = |seq| {
         let line = serde_json::json!({"seq": seq, "at": "2026-11-21T08:00:09Z", "link": "current", "kind": "found"});
