@@ -63,6 +63,19 @@ pub(crate) fn take(tool: Tool, role: Role, options: &Options) -> anyhow::Result<
     if role == Role::Undoes && knows_nothing_before(&record) {
         record = continued(options, record, began)?;
     }
+    if is_unfinished(&record) {
+        if role != Role::Undoes {
+            let message = "the record on stdin is of a pipe whose last stage was still at work";
+            bail!(
+                Failure::new(Exit::InvalidInput, "input.unfinished", message).hint(
+                    "a pipe that was killed is taken back by its undo stages: release-switch --undo <run.json | …"
+                )
+            );
+        }
+        // Whether it still is at work, the deploy lock tells.
+        is_written_since(&mut record, 0);
+        end(&mut record);
+    }
     if record.host != host::host_name() {
         bail!(
             Failure::new(
@@ -93,6 +106,17 @@ fn died(role: Role, options: &Options, began: u64) -> anyhow::Result<Record> {
         bail!(refusal);
     }
     let Some(mut record) = of_this_pipe(options, began)? else { bail!(refusal) };
+    end(&mut record);
+    Ok(record)
+}
+
+/// Whether a stage was still at work when this was written: it is `run.json` of a pipe that was killed, or that goes on.
+fn is_unfinished(record: &Record) -> bool {
+    record.ok && !record.held && !is_settled(record) && record.stages.last().is_some_and(|stage| stage.running)
+}
+
+/// Makes it the record of a pipe whose last stage died without a word.
+fn end(record: &mut Record) {
     if record.ok && !record.held {
         let last = record.stages.last().map_or_else(|| "a stage".to_owned(), |stage| stage.tool.clone());
         record.ok = false;
@@ -109,7 +133,6 @@ fn died(role: Role, options: &Options, began: u64) -> anyhow::Result<Record> {
             rest: serde_json::Map::new(),
         });
     }
-    Ok(record)
 }
 
 /// Whether the record was begun by an acting stage that refused what it got or could not read it: nothing of the pipe

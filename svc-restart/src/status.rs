@@ -46,7 +46,9 @@ pub(crate) fn tell(pipe: &mut Pipe) -> Result<()> {
 fn describe(run: &Record, unfinished: bool, held_by_somebody: bool) -> &'static str {
     match (unfinished, held_by_somebody) {
         (true, true) => "is at work",
-        (true, false) => "was killed: run it again, or take it back with the undo stages",
+        (true, false) => {
+            "was killed: run it again, or take it back: release-switch --undo <.cutover/run.json | svc-restart --undo …"
+        }
         _ if run.held => "waits for a promotion",
         _ if run.ok => "came through",
         _ => "failed",

@@ -170,6 +170,27 @@ fn only_those_named_go_back() {
 }
 
 #[test]
+fn a_killed_run_is_taken_back_from_what_it_left() {
+    let shop = shop(Before::Usual, "ok");
+    let (before, live) = (versions(&shop), shop.current());
+    let row = Row { gate: "[ {i} != 2 ] || sh $HOME/wait", ..QUIET };
+    let running = shop
+        .pipe(functions(&row, "") + "release-mk --root $ROOT --from new --name new | release-switch | restart")
+        .start();
+    running.reaches(shop.path().join("there"));
+    running.signal("svc-restart", Signal::SIGKILL);
+    shop.write("go", "");
+    assert_ne!(running.wait().status, 0);
+    assert_eq!((shop.current().as_deref(), &versions(&shop)[0][..]), (Some("new"), "new"));
+    let run = shop.pipe("release-switch <root/.cutover/run.json").run();
+    assert_eq!(run.exits(65).record()["error"]["code"], "input.unfinished", "{run}");
+    let run = shop.pipe(functions(&QUIET, "") + "release-switch --undo <root/.cutover/run.json | back").run();
+    assert_eq!(run.exits(66).record()["error"]["code"], "stage.died", "{run}");
+    assert_eq!((shop.current(), versions(&shop)), (live, before), "{run}");
+    assert!(!shop.kinds_of("new").contains(&"good".to_owned()), "{:?}", shop.kinds_of("new"));
+}
+
+#[test]
 fn a_killed_run_is_told_and_the_same_command_goes_on_where_it_ended() {
     let shop = shop(Before::Usual, "ok");
     let row = Row { gate: "[ {i} != 2 ] || sh $HOME/wait", ..QUIET };
@@ -180,7 +201,10 @@ fn a_killed_run_is_told_and_the_same_command_goes_on_where_it_ended() {
     shop.write("go", "");
     assert_ne!(running.wait().status, 0);
     let told = shop.pipe("svc-restart --status --root $ROOT").run();
-    told.exits(0).says("was killed").says("shop@2 ").says("shop@3 untouched");
+    told.exits(0)
+        .says("was killed: run it again, or take it back: release-switch --undo <")
+        .says("shop@2 ")
+        .says("shop@3 untouched");
     let before = so_far(&shop);
     let again = shop.pipe(functions(&QUIET, "") + "release-switch --root $ROOT --to new | restart").run();
     assert_eq!(again.exits(0).record()["changed"], true, "{again}");
