@@ -54,6 +54,8 @@ pub struct Pipe {
     pub(crate) root: Option<RootDir>,
     pub(crate) lock: Option<DeployLock>,
     pub(crate) in_progress: bool,
+    /// A full disk that takes no `run.json` is no reason to stop.
+    pub(crate) goes_back: bool,
     pub(crate) overtakes: Overtakes,
     began: Instant,
     now: SystemTime,
@@ -102,6 +104,7 @@ impl Pipe {
             root: None,
             lock: None,
             in_progress: false,
+            goes_back: false,
             overtakes: Overtakes::Nobody,
             began: Instant::now(),
             now,

@@ -208,7 +208,7 @@ fn full(error: anyhow::Error, root: &Root, left: &str) -> anyhow::Error {
     match errno {
         Some(Errno::ENOSPC | Errno::EDQUOT) => error.context(
             Failure::new(Exit::Failed, "mk.space", format!("no room left while the release was built; {left}"))
-                .hint(format!("release-gc -n --root {} makes room", root.path().display()))
+                .hint(format!("release-gc -n --root {} --keep-failed 0 makes room", root.path().display()))
                 .retryable(),
         ),
         _ => error,

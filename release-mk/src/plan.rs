@@ -205,7 +205,7 @@ fn refuse_full(request: &Request, facts: &Facts, room: Room) -> Result<()> {
     };
     bail!(
         Failure::new(Exit::Failed, "mk.space", format!("no room for the release: {problem}"))
-            .hint("release-gc -n --root ROOT makes room")
+            .hint("release-gc -n --keep-failed 0, with the same --root, makes room")
             .retryable()
     )
 }

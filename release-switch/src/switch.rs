@@ -11,7 +11,7 @@ use store::{History, Manifest, ReleaseId, Root, history, link};
 
 use crate::apply::{self, Author, Papers};
 use crate::cli::{Switch, Target};
-use crate::plan::{self, Plan, Situation};
+use crate::plan::{self, Plan, Situation, Wish};
 use crate::{read, undo};
 
 /// Replaces the link as it is asked for, or only plans that.
@@ -43,6 +43,9 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
         foretell(pipe, &link, &plan);
         warn(pipe, &root, &plan, asked);
         return fill(pipe, &root, &plan, asked);
+    }
+    if matches!(asked.target, Target::Previous) {
+        pipe.go_back();
     }
     pipe.take_deploy_lock()?;
     let overtakes = refuse_while_held(pipe, asked)?;
@@ -142,6 +145,16 @@ fn decide(pipe: &Pipe, root: &Root, history: &History, link: &Name, asked: &Swit
     };
     let situation = Situation { link, now: now.as_ref(), history, present: &present };
     let plan = plan::plan(&situation, &wish, asked.expect.as_ref());
+    // Nor must a line that does not read: the release it is about may be the one to go back to.
+    if let (Wish::Previous, Some(problem), Ok(plan)) = (&wish, history.problems.first(), &plan) {
+        let (root, to) = (root.path().display(), &plan.to.release);
+        bail!(
+            Failure::new(Exit::Failed, "switch.unknown", format!("what was live before cannot be told: {problem}"))
+                .hint(format!(
+                    "what reads of it leads to {to}: release-switch --root {root} --to {to}, if that is right"
+                ))
+        );
+    }
     // A disk that did not answer must not send a rollback further back than asked.
     match unknown.take() {
         Some(error) => Err(error.context(

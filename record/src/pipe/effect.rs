@@ -96,12 +96,17 @@ impl Pipe {
         match written {
             Ok(written) => self.in_progress |= written,
             // A full disk is no reason to leave a failed release live: only a kill of this very stage is then not known.
-            Err(error) if self.undoing() => {
-                self.explain(format_args!("this undo is not noted in run.json: {error:#}"));
+            Err(error) if self.undoing() || self.goes_back => {
+                self.explain(format_args!("this is not noted in run.json: {error:#}"));
             }
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// This stage goes back to a former release: it does so on a disk that takes no `run.json`, too, as an undo does.
+    pub fn go_back(&mut self) {
+        self.goes_back = true;
     }
 
     /// Lets this pipe replace the record of another one that is held: a person asked for it.

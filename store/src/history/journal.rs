@@ -103,7 +103,10 @@ impl Journal {
                 let path = path(root);
                 bail!(
                     Failure::new(Exit::Failed, "disk.full", format!("no room for a line in {path}: {}", errno.desc()))
-                        .hint(format!("release-gc -n --root {} frees what no rule keeps", root.path().display()))
+                        .hint(format!(
+                            "release-gc -n --root {} --keep-failed 0 frees what no rule keeps",
+                            root.path().display()
+                        ))
                 )
             }
             Err(errno) => Err(errno).with_context(|| format!("reserve room in {}", path(root))),
