@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
-use dir::{ActingAs, Dir, Owner};
+use dir::{ActingAs, Dir, Kind, Owner};
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, fstatfs};
 
 use crate::{Exit, Failure};
@@ -118,7 +118,16 @@ impl RootDir {
             bail!(self.unsafe_mode(self.path(), "everybody", "o-w"));
         }
         if stat.mode() & 0o020 != 0 && self.owner.group_has_others() {
-            bail!(self.unsafe_mode(self.path(), "its group, which has other members,", "g-w"));
+            bail!(self.unsafe_mode(self.path(), "its group, which has other members", "g-w"));
+        }
+        for below in ["releases", ".cutover"] {
+            if self
+                .dir
+                .stat_if_there(below)?
+                .is_some_and(|stat| stat.kind() == Kind::Directory && stat.mode() & 0o002 != 0)
+            {
+                bail!(self.unsafe_mode(&self.path().join(below), "everybody", "o-w"));
+            }
         }
         let real = std::fs::canonicalize(self.path()).with_context(|| format!("resolve {}", self.path().display()))?;
         for parent in real.ancestors().skip(1) {
@@ -132,12 +141,13 @@ impl RootDir {
     }
 
     fn unsafe_mode(&self, path: &Path, who: &str, change: &str) -> Failure {
-        Failure::new(
-            Exit::Unsafe,
-            "root.writable",
-            format!("{} may be written by {who}: {} is not safe there", path.display(), self.path().display()),
-        )
-        .hint(format!("chmod {change} {}", path.display()))
+        let what = format!("{} may be written by {who}", path.display());
+        let unsafe_there = match self.path().starts_with(path) && path != self.path() {
+            true => format!("{} is not safe there", self.path().display()),
+            false => "whose release is in it is not sure".to_owned(),
+        };
+        Failure::new(Exit::Unsafe, "root.writable", format!("{what}: {unsafe_there}"))
+            .hint(format!("chmod {change} {}", path.display()))
     }
 
     fn refuse_network(&self) -> anyhow::Result<()> {

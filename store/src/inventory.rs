@@ -73,6 +73,9 @@ fn read_rest(root: &Root) -> anyhow::Result<Inventory> {
         ..Inventory::default()
     };
     read_releases(root, &mut inventory)?;
+    if !inventory.releases.is_empty() || !inventory.strangers.is_empty() {
+        inventory.problems.extend(root.lost_parts()?);
+    }
     for pair in inventory.releases.windows(2) {
         if let [one, other] = pair
             && one.seq == other.seq

@@ -16,6 +16,9 @@ pub struct Root {
     state: Dir,
 }
 
+/// What a person does about a directory of `.cutover/` that is gone.
+const HOW_TO_MEND: &str = "put it back from a backup, or make it with mkdir if nothing was in it";
+
 /// The directories of `.cutover/`, all 0755.
 const PARTS: [&str; 5] = ["manifests", "tree", "pins", "staging", "trash"];
 
@@ -100,9 +103,32 @@ impl Root {
         self.releases.path().join(id)
     }
 
-    /// Opens the directory `name` of `.cutover/`; a symlink is refused.
+    /// Opens the directory `name` of `.cutover/`; a symlink is refused. Those that hold nothing for good are made again where
+    /// they are missing.
     pub(crate) fn part(&self, name: &'static str) -> anyhow::Result<Dir> {
-        Ok(self.state.open_dir(name)?)
+        if let Some(part) = self.part_if_there(name)? {
+            return Ok(part);
+        }
+        if ["staging", "trash"].contains(&name) {
+            return Ok(self.state.ensure_dir(name, 0o755)?.0);
+        }
+        Err(Failure::new(Exit::Failed, "root.part", self.lost(name)).hint(HOW_TO_MEND).into())
+    }
+
+    /// What is lost with a directory of `.cutover/`.
+    fn lost(&self, name: &str) -> String {
+        format!("{} is missing, and what was in it", self.state.path().join(name).display())
+    }
+
+    /// The directories of `.cutover/` that are missing though there are releases: what they said is lost.
+    pub(crate) fn lost_parts(&self) -> anyhow::Result<Vec<String>> {
+        let mut lost = Vec::new();
+        for name in ["manifests", "tree", "pins"] {
+            if self.part_if_there(name)?.is_none() {
+                lost.push(format!("{} ({HOW_TO_MEND})", self.lost(name)));
+            }
+        }
+        Ok(lost)
     }
 
     /// The same, `None` where it is missing: an observer of a young root finds nothing in it.

@@ -27,6 +27,8 @@ const TABLE: &[Row] = &[
     Row { what: "the state is a symlink", damage: "mv root/.cutover elsewhere && ln -s ../elsewhere root/.cutover", commands: WRITERS, statuses: &[77] },
     Row { what: "the root is writable by all", damage: "chmod 777 root", commands: WRITERS, statuses: &[77] },
     Row { what: "the root is writable by a group with members", damage: "chgrp $GROUP root && chmod 775 root", commands: WRITERS, statuses: &[77] },
+    Row { what: "releases is writable by all", damage: "chmod 777 root/releases", commands: WRITERS, statuses: &[77] },
+    Row { what: "the state is writable by all", damage: "chmod 777 root/.cutover", commands: WRITERS, statuses: &[77] },
     Row { what: "a parent is writable by all", damage: "chmod 777 .", commands: WRITERS, statuses: &[77] },
     Row { what: "the link is a directory", damage: "rm root/current && mkdir root/current && touch root/current/precious", commands: SWITCHES, statuses: &[1, 77] },
     Row { what: "the link is a file", damage: "rm root/current && echo precious >root/current", commands: SWITCHES, statuses: &[1, 77] },
@@ -230,6 +232,45 @@ fn the_clock_decides_nothing() {
     kept.sort();
     assert_eq!(shop.releases(), kept);
     assert!(Path::new(&shop.root()).join("current/version").exists());
+}
+
+#[test]
+fn with_a_part_of_the_state_lost_nothing_is_collected_before_a_person_has_looked() {
+    for (part, status) in [("pins", 1), ("manifests", 1), ("tree", 1), ("trash", 0), ("staging", 0)] {
+        let (shop, _) = damaged(&format!("mkdir lost && mv root/.cutover/{part} lost"));
+        let before = shop.releases();
+        let run = shop.pipe("release-gc -n --root $ROOT --keep 1 --keep-unused 0s").run();
+        run.exits(status);
+        if status == 1 {
+            assert_eq!(run.record()["error"]["code"], "gc.unclear", "{part}: {run}");
+            run.says(&format!(".cutover/{part} is missing"));
+            assert_eq!(shop.releases(), before, "{part}");
+            shop.pipe("release-ls --root $ROOT").run().says(&format!(".cutover/{part} is missing"));
+        }
+    }
+}
+
+#[test]
+fn a_rollback_that_the_history_cannot_decide_is_left_to_a_person() {
+    let shop = Shop::new();
+    let ids = ["v1", "v2", "v3"].map(|name| shop.deploy_well(name));
+    let done = format!(
+        "grep -n '\"done\".*{}\\|{}.*\"done\"' root/.cutover/history.jsonl | head -n 1 | cut -d : -f 1",
+        ids[1], ids[1]
+    );
+    shop.pipe(format!(
+        "line=$({done}) && [ -n \"$line\" ] && sed -i \"${{line}}s/.*/garbage/\" root/.cutover/history.jsonl"
+    ))
+    .run()
+    .exits(0);
+    for dry in ["", "--dry-run"] {
+        let run = shop.pipe(format!("release-switch -n --root $ROOT --rollback {dry}")).run();
+        assert_eq!(run.exits(1).record()["error"]["code"], "switch.unknown", "{run}");
+        run.says(&format!("--to {}", ids[0]));
+        assert_eq!(shop.current().as_ref(), Some(&ids[2]), "{run}");
+    }
+    shop.pipe(format!("release-switch -n --root $ROOT --to {}", ids[1])).run().exits(0);
+    assert_eq!(shop.current().as_ref(), Some(&ids[1]));
 }
 
 #[test]
