@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use record::{Exit, Failure};
 
+use crate::environment::Lack;
 use crate::progress::size;
 use crate::request::{Request, Share, Step};
 use crate::source::survey::Survey;
@@ -16,8 +17,8 @@ pub(crate) struct Facts {
     pub(crate) survey: Option<Survey>,
     /// What stands under each path of `shared/` that is to be linked, in the order of the request.
     pub(crate) shared: Vec<SharedState>,
-    /// Variables that are missing, as `FILE: NAME`, or files that are.
-    pub(crate) missing_variables: Vec<String>,
+    /// Variables that are missing, or files that are.
+    pub(crate) missing_variables: Vec<Lack>,
     /// Room on the disk of the root.
     pub(crate) room: Option<Room>,
     /// Whether there is a live release whose files are linked to while the source is read, as `--link-unchanged` wants it:
@@ -115,10 +116,15 @@ fn refuse_missing_variables(facts: &Facts) -> Result<()> {
     if facts.missing_variables.is_empty() {
         return Ok(());
     }
-    bail!(
-        Failure::new(Exit::Failed, "mk.env", format!("not configured: {}", facts.missing_variables.join(", ")))
-            .hint("set each to a value that is not empty, then run again")
-    )
+    let told: Vec<&str> = facts.missing_variables.iter().map(|lack| lack.what.as_str()).collect();
+    let mut hints: Vec<&str> = Vec::new();
+    for lack in &facts.missing_variables {
+        if !hints.contains(&lack.hint.as_str()) {
+            hints.push(&lack.hint);
+        }
+    }
+    let message = format!("not configured: {}", told.join(", "));
+    bail!(Failure::new(Exit::Failed, "mk.env", message).hint(hints.join("; ")))
 }
 
 fn shared(request: &Request, facts: &Facts) -> Result<Vec<PathBuf>> {

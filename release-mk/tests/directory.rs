@@ -122,6 +122,12 @@ fn shared_paths_and_variables_are_checked_before_anything_is_made() {
     let run = site.mk(&site.path("source"), &["--require-env", "shared/.env:SECRET,EMPTY,MISSING"]).expect(1);
     assert_eq!(run.code(), "mk.env");
     assert!(!run.stderr.contains("hunter2") && !run.stderr.contains("SECRET"), "{}", run.stderr);
+    // Paths to share count from shared/, this one from the root: the whole path is told, and what was meant.
+    let run = site.mk(&site.path("source"), &["--share", ".env", "--require-env", ".env:SECRET"]).expect(1);
+    let file = site.path("root/.env").display().to_string();
+    assert!(run.stderr.contains(&format!("not configured: {file}: no such file")), "{}", run.stderr);
+    let hint = "hint: the path counts from the root: did you mean shared/.env:SECRET?";
+    assert!(run.stderr.contains(hint) && !run.stderr.contains("hunter2"), "{}", run.stderr);
     site.mk(&site.path("source"), &share).expect(0);
     let read = |name: &str| std::fs::read_to_string(site.path("root/releases/v1").join(name)).unwrap();
     assert_eq!(read("config/app.yml"), "shared");

@@ -18,8 +18,13 @@ fn code(result: Result<Plan>) -> &'static str {
 
 #[test]
 fn what_is_missing_is_said_before_anything_is_done() {
-    let facts = Facts { missing_variables: vec!["shared/.env: SECRET".into()], ..facts() };
+    let lack = |what: &str, hint: &str| Lack { what: what.into(), hint: hint.into() };
+    let missing_variables = vec![lack("/r/.env: A", "set it"), lack("/r/.env: B", "set it"), lack("/r/b", "make it")];
+    let facts = Facts { missing_variables, ..facts() };
     assert_eq!(code(plan(&request(), &facts)), "mk.env");
+    let refused = plan(&request(), &facts).unwrap_err();
+    let refused = refused.downcast_ref::<Failure>().unwrap();
+    assert_eq!(refused.to_string(), "not configured: /r/.env: A, /r/.env: B, /r/b");
 }
 
 #[test]
