@@ -9,7 +9,7 @@ use anyhow::Context;
 use dir::{Flock, Wait};
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Failure, RootDir, clock, host};
+use crate::{Exit, Failure, RootDir, clock, family, host};
 
 /// The environment variable that names the inherited descriptor of the deploy lock; several, with commas between them,
 /// below the deploys of several roots.
@@ -66,15 +66,17 @@ impl Holder {
         serde_json::from_slice(&text).ok()
     }
 
-    /// The command that ends the holder: with its process group where it leads one, else with its children, so that a
-    /// whole deploy script goes and not only its shell. A group that it does not lead has others in it: whoever runs
-    /// the script, and the asking person's shell perhaps.
-    fn how_to_end(&self) -> String {
-        let pid = i32::try_from(self.pid).ok().map(nix::unistd::Pid::from_raw);
-        match pid.filter(|pid| nix::unistd::getpgid(Some(*pid)) == Ok(*pid)) {
-            Some(group) => format!("kill -TERM -{group}"),
-            None => format!("kill -TERM {pid} $(pgrep -P {pid})", pid = self.pid),
+    /// What to do about this holder of a lock that was not waited for long enough. The processes are named one by one: a
+    /// shell dies of the signal alone, and the stages below it would go on.
+    fn what_to_do(&self) -> String {
+        let targets = i32::try_from(self.pid).map(family::to_signal).unwrap_or_default();
+        if targets.is_empty() {
+            // Its stages go on or take it back; a second signal would stop the undo ones (exit 5).
+            let pid = self.pid;
+            return format!("wait longer with --lock-wait: process {pid} has ended, but not all that it started");
         }
+        let targets: Vec<String> = targets.iter().map(i32::to_string).collect();
+        format!("wait longer with --lock-wait, or end it (its undo stages still run): kill -TERM {}", targets.join(" "))
     }
 
     /// The failure of somebody who wanted the same lock: 75, naming the holder.
@@ -84,9 +86,7 @@ impl Holder {
             None => format!("{what} is held by another process"),
         };
         let hint = match holder {
-            Some(holder) if holder.host == host::host_name() => {
-                format!("wait longer with --lock-wait, or end it (its undo stages still run): {}", holder.how_to_end())
-            }
+            Some(holder) if holder.host == host::host_name() => holder.what_to_do(),
             _ => "wait longer with --lock-wait".to_owned(),
         };
         Failure::new(Exit::Busy, "lock.busy", message).hint(hint).retryable()

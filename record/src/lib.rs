@@ -10,6 +10,7 @@ mod downstream;
 mod elide;
 mod exit;
 mod failure;
+mod family;
 mod finish;
 #[doc(hidden)]
 pub mod fuzz;

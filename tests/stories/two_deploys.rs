@@ -48,6 +48,55 @@ fn or_it_gets_75_with_the_holder_named() {
     first.wait().exits(0);
 }
 
+/// Deploys v2 by this script until its gate is asked, ends it as the hint to another deploy says, and finds it taken back.
+fn is_ended_by_the_hint(wrapped: impl Fn(&str) -> String) {
+    let (shop, v1) = shop();
+    let first = shop.pipe(wrapped(&locked(&deploy_with_a_pause("v2")))).start();
+    first.reaches(shop.path().join("asked"));
+    let second = shop.pipe("release-lock --lock-wait 0s --root $ROOT -- true").run();
+    let hint = second.exits(75).stderr.lines().find(|line| line.starts_with("hint: ")).expect("a hint").to_owned();
+    let (_, command) = hint.split_once("still run): ").expect("a command");
+    shop.pipe(command).run().exits(0);
+    // The shell itself dies of it; the stages that take the deploy back hold the lock until they are done.
+    assert_ne!(first.wait().status, 0, "{hint}");
+    shop.pipe("release-lock --lock-wait 30s --root $ROOT -- true").run().exits(0);
+    assert!(!shop.path().join("go").exists(), "nobody has let the gate go on");
+    assert_eq!(shop.current(), Some(v1), "{hint}");
+    for i in [1, 2] {
+        assert_eq!(shop.services().version(i).as_deref(), Some("v1"), "instance {i}\n{hint}");
+    }
+    let v2 = shop.releases().into_iter().find(|id| Some(id) != shop.current().as_ref()).expect("v2");
+    assert!(!shop.is_bad(&v2), "an interrupt marks no release bad\n{hint}");
+}
+
+#[test]
+fn a_deploy_with_its_restart_in_a_shell_function_is_ended_by_the_hint_and_taken_back() {
+    is_ended_by_the_hint(|script| format!("{script}\nexit $?"));
+}
+
+#[test]
+fn so_is_one_that_leads_a_group_and_one_with_its_stages_below_other_programs() {
+    is_ended_by_the_hint(|script| script.replace("\nrelease-lock ", "\nexec release-lock "));
+    is_ended_by_the_hint(|script| script.replace("{ svc-restart ", "{ timeout 60 svc-restart "));
+}
+
+#[test]
+fn the_hint_ends_nobody_when_the_shell_has_ended_and_its_stages_go_on() {
+    let (shop, _) = shop();
+    let first = shop.pipe(locked(&deploy_with_a_pause("v2"))).start();
+    first.reaches(shop.path().join("asked"));
+    let second = shop.pipe("release-lock --lock-wait 0s --root $ROOT -- true").run();
+    let (_, holder) = second.exits(75).stderr.split_once("(pid ").expect("the holder");
+    let (holder, _) = holder.split_once(')').expect("its number");
+    shop.pipe(format!("kill -KILL {holder}")).run().exits(0);
+    let third = shop.pipe("release-lock --lock-wait 0s --root $ROOT -- true").run();
+    third.exits(75).says("has ended, but not all that it started");
+    assert!(!third.stderr.contains("kill"), "{third}");
+    shop.write("go", "");
+    shop.pipe("release-lock --lock-wait 30s --root $ROOT -- true").run().exits(0);
+    first.wait();
+}
+
 #[test]
 fn an_undo_that_was_overtaken_touches_nothing_and_says_so() {
     let (shop, _) = shop();
