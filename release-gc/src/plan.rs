@@ -69,7 +69,15 @@ pub(crate) fn unclear(inventory: &Inventory, now: SystemTime) -> Option<String> 
         let is_ours = inventory.history.links().any(|known| *known == link.name);
         is_ours && link.release.as_ref().is_some_and(|id| inventory.release(id).is_none())
     });
-    let dangling = dangling.map(|link| format!("the link {} names a release that is not there", link.name));
+    let dangling = dangling.map(|link| {
+        let (name, id) = (&link.name, link.release.as_ref().map_or("", ReleaseId::as_str));
+        match inventory.strangers.iter().any(|stranger| stranger.name == id) {
+            true => {
+                format!("the link {name} names {id}, which is no release of ours: release-switch --adopt takes it over")
+            }
+            false => format!("the link {name} names {id}, a release that is not there"),
+        }
+    });
     inventory.problems.first().cloned().or(dangling).or_else(|| clock_check::doubt(inventory, now))
 }
 

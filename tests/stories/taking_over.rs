@@ -160,3 +160,15 @@ fn what_the_real_capistrano_made_is_taken_over_with_its_history() {
     let next = shop.deploy_well("v1");
     assert_eq!(shop.current(), Some(next));
 }
+
+#[test]
+fn a_collection_in_a_root_that_nobody_took_over_names_the_way_to() {
+    let shop = Shop::new();
+    shop.source("v1");
+    shop.pipe("mkdir -p root/releases/20260101 && echo 1 >root/releases/20260101/version && ln -s releases/20260101 root/current")
+        .run()
+        .exits(0);
+    shop.pipe("release-mk -n -q --root $ROOT --from v1 --name v1").run().exits(0);
+    let run = shop.pipe("release-switch -n -q --root $ROOT --to v1 && ln -sfn releases/20260101 root/current && release-gc -n --root $ROOT").run();
+    run.exits(1).says("20260101, which is no release of ours").says("--adopt");
+}
