@@ -224,7 +224,7 @@ fn a_file_url_and_ssh_lead_to_the_repository_too_and_no_record_names_the_user() 
     for (address, told) in [
         (format!("file://{path}"), format!("file://{path}")),
         (format!("ann@example.org:{path}"), format!("example.org:{path}")),
-        (format!("ssh://ann@example.org{path}"), format!("ssh://example.org{path}")),
+        (format!("ssh://ann:hunter2@example.org{path}"), format!("ssh://example.org{path}")),
     ] {
         let mut command = site.command();
         command.env("GIT_SSH_COMMAND", &ssh).args(["--from", &address, "--ref", "v1", "--stamp", "STAMP"]);
@@ -237,6 +237,29 @@ fn a_file_url_and_ssh_lead_to_the_repository_too_and_no_record_names_the_user() 
             assert!(stamp.contains(&line), "{stamp}");
         }
         assert!(!stamp.contains("ann"), "{stamp}");
+        assert!(!run.record.to_string().contains("hunter2"), "{}", run.record);
+    }
+}
+
+#[test]
+fn what_ssh_says_of_a_failed_fetch_is_told_and_what_was_said_besides_is_in_the_record() {
+    let Some(site) = repository() else { return };
+    let body = "#!/bin/sh\necho \"$*\" >&2\nprintf 'ssh: connect to host x: Connection refused\\r\\n' >&2\nexit 255\n";
+    let ssh = site.write("ssh", body);
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for address in ["ann@127.0.0.1:x.git", "ssh://ann:hunter2@127.0.0.1/x.git", "ssh://ann:hunter%32@127.0.0.1/x.git"] {
+        let mut command = site.command();
+        command.env("GIT_SSH_COMMAND", &ssh).args(["--from", address, "--ref", "main"]);
+        let run = site::Run::of(&command.output().unwrap()).expect(1);
+        let error = &run.record["error"];
+        let message = error["message"].as_str().unwrap();
+        for said in ["ann@127.0.0.1", "ssh: connect to host x: Connection refused; fatal: Could not read from remote"] {
+            assert!(message.contains(said) && run.stderr.contains(said), "{}\n{error}", run.stderr);
+        }
+        assert!(error["detail"].as_str().unwrap().contains("access rights"), "{error}");
+        for secret in ["hunter2", "hunter%32"] {
+            assert!(!run.record.to_string().contains(secret) && !run.stderr.contains(secret), "{}", run.stderr);
+        }
     }
 }
 

@@ -20,6 +20,12 @@ use crate::watch;
 const STALE: u64 = 60;
 /// What git prints is kept up to here.
 const OUTPUT: usize = 64 << 10;
+/// So many lines before git's own verdict are told with it,
+const CAUSES: usize = 2;
+/// so many of its last ones are kept for the record,
+const DETAIL: usize = 12;
+/// and so many characters of each.
+const LINE: usize = 300;
 
 /// One commit in a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,18 +207,36 @@ fn failed(address: &str, what: &str, ended: &Ended, pipe: &Pipe) -> anyhow::Erro
         return error;
     }
     let stderr = told_without_secrets(&String::from_utf8_lossy(&ended.stderr), address);
-    // What went wrong comes with a prefix; what follows is advice.
-    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let reason = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");
-    let said = lines().find(reason).or_else(|| lines().next_back()).unwrap_or("it said nothing");
-    let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let (said, detail) = reason(&stderr);
     let message = match ended.outcome {
         Outcome::NotFound => "git is not installed".to_owned(),
-        _ => format!("git {what} of {} failed: {}", without_secrets(address), said),
+        _ => format!("git {what} of {} failed: {said}", without_secrets(address)),
     };
-    Failure::new(Exit::Failed, "mk.git", message)
-        .hint("check the address, the reference and your access with git ls-remote")
-        .into()
+    let failure = Failure::new(Exit::Failed, "mk.git", message)
+        .hint("check the address, the reference and your access with git ls-remote");
+    if detail.is_empty() { failure.into() } else { failure.detail(detail).into() }
+}
+
+/// Why git failed, on one line, and the last lines of what it said. What went wrong comes with a prefix; what stands
+/// before that is the word of whom git asked, as ssh or the other host, and what follows is advice.
+fn reason(stderr: &str) -> (String, String) {
+    let lines: Vec<String> = stderr.lines().map(plain).filter(|line| says_something(line)).collect();
+    let is_verdict = |line: &String| line.starts_with("fatal:") || line.starts_with("error:");
+    let last = lines.iter().position(is_verdict).unwrap_or(lines.len().saturating_sub(1));
+    let said = lines.get(last.saturating_sub(CAUSES)..=last).map(|said| said.join("; "));
+    let detail = lines[lines.len().saturating_sub(DETAIL)..].join("\n");
+    (said.unwrap_or_else(|| "it said nothing".to_owned()), detail)
+}
+
+/// A line without its control characters, and at most so long.
+fn plain(line: &str) -> String {
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect();
+    line.trim().to_owned()
+}
+
+/// Whether a line is more than a rule or a space around what the other host says.
+fn says_something(line: &str) -> bool {
+    line.strip_prefix("remote:").unwrap_or(line).contains(char::is_alphanumeric)
 }
 
 /// The command line of every git: a mirror of ours, and nothing that runs a program a repository names.
@@ -272,4 +296,34 @@ pub(super) fn environment() -> Vec<(&'static str, Option<&'static str>)> {
         environment.extend([("GIT_CONFIG_GLOBAL", Some("/dev/null")), ("HOME", None), ("XDG_CONFIG_HOME", None)]);
     }
     environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_ssh_or_of_the_other_host_comes_with_gits_own() {
+        let advice = "\nPlease make sure you have the correct access rights\nand the repository exists.\n";
+        let unread = "fatal: Could not read from remote repository.";
+        for (said, told) in [
+            (
+                "ssh: connect to host h port 22: Connection refused\r\n",
+                "ssh: connect to host h port 22: Connection refused; ",
+            ),
+            ("git@h: Permission denied (publickey).\n", "git@h: Permission denied (publickey).; "),
+            ("@@@@\nOffending key\nHost key has changed.\nNo.\r\n", "Host key has changed.; No.; "),
+            ("remote: \nremote: ====\nremote: ERROR: there is none\nremote: \n", "remote: ERROR: there is none; "),
+            ("", ""),
+        ] {
+            let (message, detail) = reason(&format!("{said}{unread}\n{advice}"));
+            assert_eq!(message, format!("{told}{unread}"));
+            assert!(detail.ends_with("and the repository exists."), "{detail}");
+        }
+        assert_eq!(reason("").0, "it said nothing");
+        assert_eq!(reason("one\ntwo\n").0, "one; two");
+        let (message, detail) =
+            reason(&"x\u{1b}y".repeat(9000).split('y').map(|x| x.repeat(9) + "\n").collect::<String>());
+        assert!(message.len() < 1000 && detail.lines().count() <= DETAIL && !message.contains('\u{1b}'));
+    }
 }

@@ -88,7 +88,7 @@ impl Git {
     pub(crate) fn to_record(&self) -> record::Source {
         record::Source {
             kind: "git".into(),
-            repository: Some(self.title()),
+            repository: Some(reference::without_user(&self.address)),
             reference: Some(self.reference.clone()),
             revision: self.commit.get().map(|commit| commit.revision.clone()),
             ..record::Source::default()

@@ -51,32 +51,85 @@ pub(super) fn is_remote(address: &str) -> Result<bool> {
     Ok(is_ssh)
 }
 
-/// The address without what may be secret in it: what stands before an `@` in its host part, and a URL's query and
-/// fragment.
-pub(super) fn without_secrets(address: &str) -> String {
-    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
-    if scheme.is_empty() && address.starts_with('/') {
-        return address.to_owned();
+/// What is secret in an address, by where it stands.
+struct Parts<'a> {
+    /// `https://`, or nothing before `host:path` as ssh has it and before a path.
+    scheme: &'a str,
+    /// Before the `@`: a name, and a password behind a colon.
+    user: &'a str,
+    host: &'a str,
+    path: &'a str,
+    /// A URL's query and fragment.
+    query: &'a str,
+}
+
+impl Parts<'_> {
+    fn of(address: &str) -> Parts<'_> {
+        let Some(at) = address.find("://") else {
+            let end = address.find('/').unwrap_or(address.len());
+            let (before, path) = address.split_at(end);
+            let (user, host) = match before.split_once(':') {
+                // In `user:password@host:path` the colon comes first, in `user@host:a@b` it does not.
+                Some((first, rest)) if !first.contains('@') && rest.contains('@') => {
+                    before.rsplit_once('@').unwrap_or(("", before))
+                }
+                Some((first, _)) => first.rfind('@').map_or(("", before), |at| (&before[..at], &before[at + 1..])),
+                None => ("", before),
+            };
+            return Parts { scheme: "", user, host, path, query: "" };
+        };
+        let (scheme, rest) = address.split_at(at + 3);
+        let (rest, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+        let (before, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (user, host) = before.rsplit_once('@').unwrap_or(("", before));
+        Parts { scheme, user, host, path, query }
     }
-    let rest = if scheme.is_empty() { rest } else { rest.split(['?', '#']).next().unwrap_or(rest) };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (host, path) = rest.split_at(end);
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    if scheme.is_empty() { format!("{host}{path}") } else { format!("{scheme}://{host}{path}") }
+
+    /// Over ssh a name alone is how one gets in, and no secret; over https it may be a token.
+    fn names_its_user(&self) -> bool {
+        matches!(self.scheme, "" | "ssh://")
+    }
+}
+
+/// The address without what may be secret in it: a password, over https all that stands before an `@` in its host part,
+/// and a URL's query and fragment.
+pub(super) fn without_secrets(address: &str) -> String {
+    let parts = Parts::of(address);
+    let name = parts.user.split(':').next().filter(|name| parts.names_its_user() && !name.is_empty());
+    let user = name.map(|name| format!("{name}@")).unwrap_or_default();
+    format!("{}{user}{}{}", parts.scheme, parts.host, parts.path)
+}
+
+/// The address without all that may be secret in it, and without the name of who fetches: what goes into a release and
+/// stays on record.
+pub(super) fn without_user(address: &str) -> String {
+    let parts = Parts::of(address);
+    format!("{}{}{}", parts.scheme, parts.host, parts.path)
 }
 
 /// Foreign text about an address, without what [`without_secrets`] leaves out of it, in whatever part of it that is quoted.
 pub(super) fn told_without_secrets(text: &str, address: &str) -> String {
     let told = text.replace(address, &without_secrets(address));
-    let Some((scheme, rest)) = address.split_once("://") else { return told };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let user = rest[..end].rsplit_once('@').map_or("", |(user, _)| user);
-    let password = user.split_once(':').map_or("", |(_, password)| password);
-    let query = rest.find(['?', '#']).map_or("", |at| &rest[at..]);
-    // A name alone is a token over https, and only a name over ssh.
-    let user = if user.contains(':') || scheme == "https" { user } else { "" };
-    let secrets = [user, password, query, query.get(1..).unwrap_or("")];
-    secrets.iter().filter(|secret| secret.len() > 2).fold(told, |told, secret| told.replace(secret, "…"))
+    let parts = Parts::of(address);
+    let password = parts.user.split_once(':').map_or("", |(_, password)| password);
+    let user = if password.is_empty() && parts.names_its_user() { "" } else { parts.user };
+    // What stands in a URL encoded is quoted decoded, too: ssh gets it so.
+    let secrets = [user, password, parts.query, parts.query.get(1..).unwrap_or("")];
+    let both = secrets.into_iter().flat_map(|secret| [secret.to_owned(), decoded(secret)]);
+    both.filter(|secret| secret.len() > 2).fold(told, |told, secret| told.replace(&secret, "…"))
+}
+
+/// The text with `%40` and the like as the characters they mean.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -149,17 +202,37 @@ mod tests {
     }
 
     #[test]
-    fn no_record_tells_who_fetched() {
+    fn no_message_tells_a_password_or_a_token() {
         for (address, shown) in [
             ("https://user:token@example.org/shop.git", "https://example.org/shop.git"),
             ("https://example.org/shop.git?private_token=x#y", "https://example.org/shop.git"),
             ("https://example.org?token=x/shop.git", "https://example.org"),
             ("https://example.org/a@b/c", "https://example.org/a@b/c"),
-            ("git@example.org:shop.git", "example.org:shop.git"),
-            ("ssh://git@example.org:22/shop", "ssh://example.org:22/shop"),
+            ("https://t0ken@example.org/shop.git", "https://example.org/shop.git"),
+            ("file://user:token@host/shop.git", "file://host/shop.git"),
+            ("git@example.org:shop.git", "git@example.org:shop.git"),
+            ("git@example.org:a@b/shop.git", "git@example.org:a@b/shop.git"),
+            ("git@[::1]:shop.git", "git@[::1]:shop.git"),
+            ("git:token@example.org:shop.git", "git@example.org:shop.git"),
+            ("example.org:shop.git", "example.org:shop.git"),
+            ("ssh://git@example.org:22/shop", "ssh://git@example.org:22/shop"),
+            ("ssh://git:token@example.org:22/shop?token", "ssh://git@example.org:22/shop"),
             ("/srv/git/a@b", "/srv/git/a@b"),
         ] {
             assert_eq!(without_secrets(address), shown);
+        }
+    }
+
+    #[test]
+    fn no_record_tells_who_fetched() {
+        for (address, shown) in [
+            ("https://user:token@example.org/shop.git?x#y", "https://example.org/shop.git"),
+            ("git@example.org:shop.git", "example.org:shop.git"),
+            ("git:token@example.org:shop.git", "example.org:shop.git"),
+            ("ssh://git@example.org:22/shop", "ssh://example.org:22/shop"),
+            ("/srv/git/a@b", "/srv/git/a@b"),
+        ] {
+            assert_eq!(without_user(address), shown);
         }
     }
 
@@ -175,7 +248,9 @@ mod tests {
             ("https://u:abc@h/x", "fatal: u:abc and abc of https://u:abc@h/x", "fatal: … and … of https://h/x"),
             ("https://t0ken@h/x", "fatal: t0ken of https://t0ken@h/x", "fatal: … of https://h/x"),
             ("ssh://git@h/x", "fatal: git@h says no", "fatal: git@h says no"),
-            ("git@h:x", "fatal: of git@h:x", "fatal: of h:x"),
+            ("git@h:x", "fatal: of git@h:x", "fatal: of git@h:x"),
+            ("ssh://u:a%40bc@h/x", "u:a@bc@h: Permission denied, a@bc, a%40bc", "…@h: Permission denied, …, …"),
+            ("u:abc@h:x", "ssh: resolve u: abc@h:x", "ssh: resolve u: …@h:x"),
         ] {
             assert_eq!(told_without_secrets(said, address), told, "{address}");
         }
