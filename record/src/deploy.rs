@@ -69,13 +69,13 @@ impl Holder {
     /// What to do about this holder of a lock that was not waited for long enough. The processes are named one by one: a
     /// shell dies of the signal alone, and the stages below it would go on.
     fn what_to_do(&self) -> String {
-        let targets = i32::try_from(self.pid).map(family::to_signal).unwrap_or_default();
+        let targets = family::to_signal(self.pid);
         if targets.is_empty() {
             // Its stages go on or take it back; a second signal would stop the undo ones (exit 5).
             let pid = self.pid;
             return format!("wait longer with --lock-wait: process {pid} has ended, but not all that it started");
         }
-        let targets: Vec<String> = targets.iter().map(i32::to_string).collect();
+        let targets: Vec<String> = targets.iter().map(i64::to_string).collect();
         format!("wait longer with --lock-wait, or end it (its undo stages still run): kill -TERM {}", targets.join(" "))
     }
 
