@@ -34,6 +34,7 @@ fn is_left_to(parent: &ProcessStat, child: &ProcessStat) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests start programs that they leave alone")]
 mod tests {
     use std::io::Read;
     use std::os::unix::process::CommandExt;
