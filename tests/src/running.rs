@@ -120,6 +120,20 @@ impl Running {
         pids
     }
 
+    /// Waits until the stages of a pipe, each named with how many there are of it, handle TERM: until then one may die of a
+    /// signal without a word. The first acts only when the others can be told, so where it is over they were awake.
+    pub fn all_awake(&self, stages: &[(&str, usize)]) {
+        let mut begun = false;
+        until("all stages handle signals", || {
+            let found: Vec<_> = stages.iter().map(|(program, count)| (self.running(program), *count)).collect();
+            let is_awake =
+                |(pids, count): &(Vec<Pid>, usize)| pids.len() >= *count && pids.iter().all(|pid| handles_term(*pid));
+            begun |= found.iter().all(|(pids, _)| !pids.is_empty());
+            let first_is_over = found.first().is_none_or(|(pids, _)| pids.is_empty());
+            found.iter().all(is_awake) || (begun && first_is_over) || members(self.group).is_empty()
+        });
+    }
+
     /// Waits until a file is there; a story's way to know how far a pipe has come.
     pub fn reaches(&self, path: impl AsRef<std::path::Path>) -> &Self {
         let path = path.as_ref();

@@ -55,10 +55,7 @@ fn an_interrupt_of_the_build_leaves_nothing_behind() {
             shop.write(&format!("v2/f{n}"), &"x".repeat(10_000));
         }
         let running = shop.pipe(trapped(&deploy("v2"))).start();
-        // All stages are awake, so that none of them dies of the signal without a word.
-        for tool in ["release-mk", "release-switch", "svc-restart", "release-gc"] {
-            running.awake(tool);
-        }
+        running.all_awake(&[("release-mk", 1), ("release-switch", 2), ("svc-restart", 2), ("release-gc", 1)]);
         std::thread::sleep(Duration::from_millis(at as u64 * 3));
         running.signal_all(signal);
         let run = running.wait();
