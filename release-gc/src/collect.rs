@@ -6,7 +6,7 @@
 use anyhow::bail;
 use record::sections::GcSection;
 use record::{Exit, Failure, Pipe, RootDir};
-use store::{Inventory, Root, inventory};
+use store::{Inventory, Root, debris, inventory};
 
 use crate::apply::{self, Progress};
 use crate::in_use::{self, Places};
@@ -43,7 +43,7 @@ pub(crate) fn collect(pipe: &mut Pipe, policy: &Policy) -> anyhow::Result<()> {
         pipe.changed();
     }
     for id in &progress.missing {
-        let what = format!("{id} is pinned and missing in releases/; what is known of it is kept");
+        let what = debris::told_missing(id);
         pipe.warn("gc.missing", format!("{what}: put it back, or take the pin away with release-pin {id} --remove"));
     }
     progress.add_to(&mut plan);

@@ -1,11 +1,11 @@
 //! Releases of which only the papers are left, and links that lead to nothing. Reads only.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 
-use dir::{Dir, Kind, Name};
+use dir::{Kind, Name};
 use record::sections::{LsDifference, LsVerified};
 use store::link::{self, LinkState, Standing};
+use store::staging::{self, Elsewhere};
 use store::{Inventory, Manifest, ReleaseId, Root, manifest};
 
 use crate::listed::is_dangling;
@@ -34,7 +34,8 @@ pub(crate) fn find(root: &Root, inventory: &Inventory, links: &[LinkState]) -> a
         let known = manifest::read(root, id);
         let seq = known.as_ref().ok().and_then(Option::as_ref).map(|manifest| manifest.seq);
         // In this order, as a build becomes a release and a release becomes trash while nobody here holds the lock.
-        let is_no_release = !named.contains(id) && lies_elsewhere(root, id, seq)?;
+        // Whoever may not look claims nothing.
+        let is_no_release = !named.contains(id) && staging::elsewhere(root, id, seq)? != Elsewhere::Nothing;
         let standing = root.releases().stat_if_there(id)?.map(|stat| stat.kind());
         let has_papers = || !matches!(manifest::read(root, id), Ok(None));
         if is_no_release || standing == Some(Kind::Directory) || !(named.contains(id) || has_papers()) {
@@ -69,35 +70,5 @@ fn one(
         files: manifest.map_or(0, |manifest| manifest.files),
         differences: vec![difference],
         ..LsVerified::default()
-    }
-}
-
-/// Whether the tree is where our own tools keep it: in a build that is being published or was killed while it was, or in
-/// the trash.
-fn lies_elsewhere(root: &Root, id: &ReleaseId, seq: Option<u64>) -> anyhow::Result<bool> {
-    for part in ["staging", "trash"] {
-        let Some(parent) = root.state().open_dir_if_there(part)? else { continue };
-        let is_of_id = |name: &OsString| {
-            name.to_str().and_then(|name| name.rsplit_once('.')).is_some_and(|(of, _)| of == id.as_str())
-        };
-        if parent.names()?.filter(is_of_id).any(|name| has_tree(&parent, name, id, seq)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether this is the tree of the release itself, or its build that still has the tree. Whoever may not look claims
-/// nothing.
-fn has_tree(parent: &Dir, name: OsString, id: &ReleaseId, seq: Option<u64>) -> bool {
-    let Ok(dir) = parent.open_dir(name) else { return true };
-    let Ok(bytes) = dir.read_file("build.json", 64 << 10) else { return true };
-    let Ok(note) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return true };
-    match (note["id"].as_str(), note["seq"].as_u64()) {
-        (Some(of), Some(number)) if of == id.as_str() => {
-            seq.is_none_or(|seq| seq == number) && !matches!(dir.stat_if_there("tree"), Ok(None))
-        }
-        // Of a release that was taken away, and has a file of that name.
-        _ => true,
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
 use crate::manifest::{file_name, id_of_file};
+use crate::staging::Elsewhere;
 use crate::{Lock, ReleaseId, Root, manifest, pins, staging};
 
 /// One file that belongs to nothing.
@@ -48,12 +49,17 @@ pub fn missing(root: &Root, now: SystemTime) -> anyhow::Result<BTreeSet<ReleaseI
     let mut missing = BTreeSet::new();
     for id in pinned.filter(|id| !visible.contains(OsStr::new(id.as_str()))) {
         if let Ok(Some(manifest)) = manifest::read(root, &id)
-            && !staging::is_unpublished(root, &id, manifest.seq)?
+            && staging::elsewhere(root, &id, Some(manifest.seq))? != Elsewhere::Build
         {
             missing.insert(id);
         }
     }
     Ok(missing)
+}
+
+/// What is said of a release that is [`missing`].
+pub fn told_missing(id: &ReleaseId) -> String {
+    format!("{id} is pinned and missing in releases/; what is known of it is kept")
 }
 
 /// Removes what [`find`] found, durable when it returns. Besides the short lock the caller holds the deploy lock, as

@@ -135,26 +135,42 @@ pub fn refuse_missing(root: &Root, id: &ReleaseId, now: SystemTime) -> anyhow::R
     if !debris::missing(root, now)?.contains(id) {
         return Ok(());
     }
-    let message = format!("{id} is pinned and missing in releases/; what is known of it is kept");
     let hint = format!("put it back, choose another name, or take the pin away with release-pin {id} --remove");
-    Err(Failure::new(Exit::Failed, "mk.exists", message).hint(hint).into())
+    Err(Failure::new(Exit::Failed, "mk.exists", debris::told_missing(id)).hint(hint).into())
 }
 
-/// Whether a build that was to become the release `id` of this number has not: its tree is still in it, in staging or in the
-/// trash.
-pub(crate) fn is_unpublished(root: &Root, id: &ReleaseId, seq: u64) -> anyhow::Result<bool> {
+/// What lies in staging and in the trash of a release whose tree is not in `releases/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Elsewhere {
+    /// Nothing, or builds of other releases of that name.
+    Nothing,
+    /// Something that does not say what it is: the tree of a release that was taken away, or what may not be read.
+    Unknown,
+    /// The build that was to become the release and has not: its tree is still in it.
+    Build,
+}
+
+/// Looks for the release `id` of this number, or of any where that is not known. Writes nothing.
+pub fn elsewhere(root: &Root, id: &ReleaseId, seq: Option<u64>) -> anyhow::Result<Elsewhere> {
+    let mut found = Elsewhere::Nothing;
     for part in ["staging", "trash"] {
         let Some(parent) = root.part_if_there(part)? else { continue };
         let of_id = |name: &OsString| name.to_str().and_then(id_of_name).as_ref() == Some(id);
-        let is_whole = |name: OsString| {
-            let Ok(dir) = parent.open_dir(name) else { return false };
-            note(&dir, id).is_some_and(|build| build.seq == seq) && matches!(dir.stat_if_there(TREE), Ok(Some(_)))
-        };
-        if parent.names()?.filter(of_id).any(is_whole) {
-            return Ok(true);
-        }
+        let here = parent.names()?.filter(of_id).map(|name| what_is(&parent, name, id, seq)).max();
+        found = found.max(here.unwrap_or(Elsewhere::Nothing));
     }
-    Ok(false)
+    Ok(found)
+}
+
+fn what_is(parent: &Dir, name: OsString, id: &ReleaseId, seq: Option<u64>) -> Elsewhere {
+    let Ok(dir) = parent.open_dir(name) else { return Elsewhere::Unknown };
+    let Some(build) = note(&dir, id) else { return Elsewhere::Unknown };
+    match dir.stat_if_there(TREE) {
+        _ if seq.is_some_and(|seq| seq != build.seq) => Elsewhere::Nothing,
+        Ok(None) => Elsewhere::Nothing,
+        Ok(Some(_)) => Elsewhere::Build,
+        Err(_) => Elsewhere::Unknown,
+    }
 }
 
 /// The refusal to go on with a build that is not there, 69.
