@@ -1,6 +1,9 @@
 //! Which repositories and references are accepted at all.
 
+use std::borrow::Cow;
+
 use anyhow::{Result, bail};
+use percent_encoding::percent_decode_str;
 use record::{Exit, Failure};
 
 /// Refuses references that could be taken for an option, a range, a path or a moment of a log.
@@ -115,21 +118,9 @@ pub(super) fn told_without_secrets(text: &str, address: &str) -> String {
     let user = if password.is_empty() && parts.names_its_user() { "" } else { parts.user };
     // What stands in a URL encoded is quoted decoded, too: ssh gets it so.
     let secrets = [user, password, parts.query, parts.query.get(1..).unwrap_or("")];
-    let both = secrets.into_iter().flat_map(|secret| [secret.to_owned(), decoded(secret)]);
-    both.filter(|secret| secret.len() > 2).fold(told, |told, secret| told.replace(&secret, "…"))
-}
-
-/// The text with `%40` and the like as the characters they mean.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
-        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let both =
+        secrets.into_iter().flat_map(|secret| [Cow::Borrowed(secret), percent_decode_str(secret).decode_utf8_lossy()]);
+    both.filter(|secret| secret.len() > 2).fold(told, |told, secret| told.replace(&*secret, "…"))
 }
 
 #[cfg(test)]
