@@ -43,7 +43,8 @@ fn page(groups: &[(&Group, Measured)]) -> Result<String> {
     let mut page = format!(
         "# Performance\n\n\
          Written by `make bench`; every figure in a table was measured by it, and a row that misses its bar says LOST and why. Each \
-         row runs ours and the peer alternately as whole processes, one round thrown away first. Wall and processor time \
+         row runs ours and the peer alternately as whole processes, one round thrown away first; before each run, all that \
+         was written earlier is brought to the disk, so that nobody waits for what the other left. Wall and processor time \
          are medians, the ratio is the median of the pairs' ratios (ours / peer, smaller is faster), memory is the \
          largest resident size of any process. A bar is the most that the ratio may be.\n\n\
          {held} bars are held, {lost} are lost.\n\n\

@@ -19,6 +19,9 @@ use crate::measure::{self, Taken};
 /// Clears what a round made, in the folder and in roots.
 const CLEARED: &str = "rm -rf new.* */releases/new.* */.cutover/manifests/new.* */.cutover/tree/new.* */.cutover/staging/new.*; sync -f .";
 
+/// What was written before is on the disk: who waits for all of the file system would wait for what the other left, too.
+const SETTLED: &str = "sync -f .";
+
 /// What all rows are measured with.
 pub(crate) struct Setting<'a> {
     /// The folder on the file system that was made for it.
@@ -129,6 +132,7 @@ impl Row {
                 if !self.before[which].is_empty() {
                     measure::prepare(folder, &filled(&self.before[which]))?;
                 }
+                measure::prepare(folder, SETTLED)?;
                 let one = measure::run(folder, &filled(&self.commands[which]), self.repeat, self.status)?;
                 if round > 0 {
                     taken[which].push(one);
