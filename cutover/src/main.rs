@@ -9,6 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// A third of the time to start is saved by it; the allocator of glibc has no need of it.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// What a tool is called, what it does, and how it begins.
 type Tool = (&'static str, &'static str, fn() -> ExitCode);
 
