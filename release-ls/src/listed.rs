@@ -204,6 +204,11 @@ fn remarks(root: &str, inventory: &Inventory, only: Option<&Name>) -> Vec<String
             _ => {}
         }
     }
+    let live = inventory.links.iter().find(|link| link.release.as_ref().is_some_and(|id| ids.contains(id)));
+    if let Some(link) = live.filter(|_| inventory.history.entries().is_empty()) {
+        remarks
+            .push(format!("there is no history: what was live before {} names what it does is not known", link.name));
+    }
     for stranger in inventory.strangers.iter().take(5) {
         let name = stranger.name.to_string_lossy();
         remarks.push(format!("releases/{name} is a stranger: {}; it is left alone", stranger.why));

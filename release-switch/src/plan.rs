@@ -2,12 +2,13 @@
 //!
 //! What may be rolled back to is decided by the history, never by age or name.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Component, PathBuf};
 
 use dir::Name;
 use record::{Exit, Failure};
-use store::history::Entry;
+use store::history::{Entry, Kind};
 use store::link::{LinkState, Target};
 use store::{History, ReleaseId, Verdict};
 
@@ -52,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) condemned: Option<ReleaseId>,
     /// Whether the release to switch to is known to be bad.
     pub(crate) to_bad: bool,
+    /// What a rollback would have taken before it, and what is not whole any more.
+    pub(crate) passed_over: Vec<ReleaseId>,
 }
 
 /// Chooses. `expected` is what the link must name for anything to happen.
@@ -76,8 +79,8 @@ pub(crate) fn plan(situation: &Situation, wish: &Wish, expected: Option<&Release
             Ok(planned(situation, to, None, *verdict == Verdict::Bad))
         }
         Wish::Previous => {
-            let to = previous(situation).ok_or_else(|| nothing_before(situation))?;
-            Ok(planned(situation, to, now.cloned(), false))
+            let (to, passed_over) = previous(situation).ok_or_else(|| nothing_before(situation))?;
+            Ok(Plan { passed_over, ..planned(situation, to, now.cloned(), false) })
         }
     }
 }
@@ -86,11 +89,21 @@ fn live<'s>(situation: &'s Situation) -> Option<&'s ReleaseId> {
     situation.now.and_then(|now| now.release.as_ref())
 }
 
-/// Where the history says to go back to, with the file that the link named then.
-fn previous(situation: &Situation) -> Option<Target> {
+/// Where the history says to go back to, with the file that the link named then, and what it would have said if that were
+/// still whole.
+fn previous(situation: &Situation) -> Option<(Target, Vec<ReleaseId>)> {
     let now = live(situation)?;
-    let present = |id: &ReleaseId, seq: u64| id != now && (situation.present)(id, seq);
-    target_of(situation.history.previous(situation.link, present)?)
+    let passed_over = RefCell::new(Vec::new());
+    let present = |id: &ReleaseId, seq: u64| {
+        let is_present = id != now && (situation.present)(id, seq);
+        let mut passed_over = passed_over.borrow_mut();
+        if !is_present && id != now && !passed_over.contains(id) {
+            passed_over.push(id.clone());
+        }
+        is_present
+    };
+    let to = target_of(situation.history.previous(situation.link, present)?)?;
+    Some((to, passed_over.into_inner()))
 }
 
 fn nothing_before(situation: &Situation) -> Failure {
@@ -109,7 +122,12 @@ fn nothing_before(situation: &Situation) -> Failure {
                 .collect();
             let bad = others.iter().filter(|(seq, id)| (situation.present)(id, **seq)).count();
             let why = match (bad, others.len() - bad) {
-                (0, 0) => "no other release was live there before".to_owned(),
+                (0, 0) => match situation.history.activations(link).next().filter(|first| first.kind == Kind::Found) {
+                    Some(first) => {
+                        format!("the history begins at {}, what was live there before is not known", first.at)
+                    }
+                    None => "no other release was live there before".to_owned(),
+                },
                 (bad, 0) => format!("what was live there before is bad or was taken back ({bad})"),
                 (bad, gone) => {
                     format!("of what was live there before {bad} are bad or were taken back and {gone} are gone")
@@ -146,7 +164,7 @@ fn named_target(situation: &Situation, id: &ReleaseId, file: Option<&PathBuf>) -
 fn planned(situation: &Situation, to: Target, condemned: Option<ReleaseId>, to_bad: bool) -> Plan {
     // An absolute link to the same release is as good as ours: replacing it would only look like a switch.
     let same = situation.now.is_some_and(|now| now.release.as_ref() == Some(&to.release) && now.inside == to.inside);
-    Plan { from: live(situation).cloned(), to, changed: !same, condemned, to_bad }
+    Plan { from: live(situation).cloned(), to, changed: !same, condemned, to_bad, passed_over: Vec::new() }
 }
 
 /// What a line of the history says that the link named, in our own form.

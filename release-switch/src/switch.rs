@@ -236,6 +236,11 @@ fn warn(pipe: &mut Pipe, root: &Root, plan: &Plan, asked: &Switch) {
     if plan.to_bad {
         pipe.warn("switch.bad", format!("{to} is marked bad in the history"));
     }
+    if let [first, others @ ..] = &*plan.passed_over {
+        let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+        let message = format!("{first}{more} would have come before {to}, but is gone or has no manifest");
+        pipe.warn("switch.passed_over", message);
+    }
     if !matches!(asked.target, Target::Record) {
         read::warn_of_configuration(pipe, root, to);
     }

@@ -43,6 +43,31 @@ fn nothing_to_roll_back_to_exits_69_and_changes_nothing() {
 }
 
 #[test]
+fn a_release_that_was_removed_by_hand_is_not_passed_over_in_silence() {
+    let shop = Shop::new();
+    let v1 = shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    shop.deploy_well("v3");
+    shop.pipe(format!("rm -r $ROOT/releases/{v2}")).run().exits(0);
+    let run = shop.pipe("release-switch --root $ROOT --rollback").run();
+    let warning = format!("{v2} would have come before {v1}, but is gone or has no manifest");
+    assert_eq!(run.exits(0).says(&warning).record()["warnings"][0]["code"], "switch.passed_over", "{run}");
+    assert_eq!(shop.current(), Some(v1), "{run}");
+}
+
+#[test]
+fn a_history_that_was_lost_is_told_and_not_taken_for_a_first_deploy() {
+    let shop = Shop::new();
+    shop.deploy_well("v1");
+    let v2 = shop.deploy_well("v2");
+    shop.pipe("rm $ROOT/.cutover/history.jsonl").run().exits(0);
+    shop.pipe("release-ls --root $ROOT").run().exits(0).says("there is no history");
+    let run = shop.pipe("release-switch --root $ROOT --rollback").run();
+    run.exits(69).says("the history begins at").says("what was live there before is not known");
+    assert_eq!(shop.current(), Some(v2), "{run}");
+}
+
+#[test]
 fn a_bad_release_may_be_chosen_by_name() {
     let shop = Shop::new();
     shop.deploy_well("v1");

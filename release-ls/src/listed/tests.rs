@@ -105,6 +105,7 @@ fn only_the_link_that_is_named_makes_marks_and_a_broken_one_is_remarked() {
     let inventory = Inventory {
         releases: vec![manifest(1), manifest(2)],
         links: vec![link("blue", 1), link("current", 2), broken],
+        history: History::of([line(1, "done", 2, None)]),
         ..Inventory::default()
     };
     let current = |only: Option<&str>| {
@@ -174,4 +175,18 @@ fn a_link_that_is_lost_is_told_unless_the_history_knows_it_gone_and_others_are_t
     ] {
         assert_eq!(told(entries, links, standing), expected);
     }
+}
+
+#[test]
+fn a_history_that_is_lost_is_remarked_where_something_of_ours_is_live() {
+    let said = |releases: Vec<Manifest>, lines: Vec<Entry>| {
+        let history = History::of(lines);
+        let inventory = Inventory { releases, links: vec![link("current", 1)], history, ..Inventory::default() };
+        list("/srv/shop", &inventory, None, SystemTime::UNIX_EPOCH).remarks.join("; ")
+    };
+    let lost = "there is no history: what was live before current names what it does is not known";
+    assert_eq!(said(vec![manifest(1), manifest(2)], vec![]), lost);
+    assert_eq!(said(vec![manifest(1)], vec![line(1, "found", 1, None)]), "");
+    // What another tool made and nobody took over yet is remarked as such.
+    assert_eq!(said(vec![], vec![]), "link current names r1, which is no release of ours");
 }

@@ -1,7 +1,5 @@
 //! Which release is chosen, as tables and laws.
 
-use store::history::Kind;
-
 use super::*;
 
 fn id(text: &str) -> ReleaseId {
@@ -88,6 +86,38 @@ fn a_rollback_takes_the_newest_good_one_that_was_active_before() {
         }
     }
     assert_eq!(choose(None, "", &Wish::Previous, None).expect_err("nothing").exit().code(), 69);
+}
+
+#[test]
+fn a_rollback_tells_what_it_passed_over_because_it_is_gone() {
+    for (past, passed_over) in [
+        ("a+ c+", ""),
+        ("a+ b? b+ c+", "b"),
+        // Good ones are asked for first, newest first.
+        ("a+ b? b+ d? d+ e? c+", "d b"),
+        ("a b? e? c", "e b"),
+        // Once is enough, and what is bad would not have been taken anyway.
+        ("a+ b? b+ c- b+ c+", "b"),
+        ("a+ b? b- c+", ""),
+    ] {
+        let plan = choose(live("c"), past, &Wish::Previous, None).expect("a is there");
+        assert_eq!(plan.to, Target::release(id("a")), "{past}");
+        let told: Vec<&str> = plan.passed_over.iter().map(ReleaseId::as_str).collect();
+        assert_eq!(told.join(" "), passed_over, "{past}");
+    }
+}
+
+#[test]
+fn a_history_that_begins_in_the_middle_does_not_say_that_nothing_was_live_before() {
+    for (kind, said) in [(Kind::Found, "begins at 2026-11-21T07:10:00Z"), (Kind::Done, "no other release was live")] {
+        let line = serde_json::json!({"seq": 1, "at": "2026-11-21T07:10:00Z", "link": "current", "kind": kind,
+            "to": "a", "to_seq": 1, "target": "releases/a"});
+        let history = History::of([serde_json::from_value(line).expect("an entry")]);
+        let now = live("a");
+        let situation = Situation { link: &link(), now: now.as_ref(), history: &history, present: &|_, _| true };
+        let refusal = plan(&situation, &Wish::Previous, None).expect_err("nowhere to go");
+        assert!(refusal.to_string().contains(said), "{refusal}");
+    }
 }
 
 #[test]
