@@ -6,13 +6,14 @@ use crate::deploy::inherited_fds;
 use crate::pipe::{Pipe, fresh_record};
 use crate::run_file::{Overtakes, RunFile};
 use crate::{DeployLock, ErrorInfo, Exit, Failure, Options, Record, Role, RootDir, Stage, Tool};
-use crate::{clock, elide, look, output, report};
+use crate::{advice, clock, elide, look, output, report};
 
 /// Ends a stage that did its work, or failed at it.
 pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
     let tool = pipe.tool;
     if let Err(error) = &result {
-        let (failure, message) = output::failure_of(tool.name, error);
+        let (mut failure, message) = output::failure_of(tool.name, error);
+        failure.hint = failure.hint.or_else(|| advice::of(error, Some(&pipe)));
         output::complain(tool.name, &message, failure.hint.as_deref());
         // A pipe that has come so far must hear of it, or its undo stages would not act.
         if failure.exit == Exit::Usage && !pipe.has_input && !pipe.in_progress {

@@ -57,6 +57,9 @@ pub(crate) fn parse_unbounded(bytes: &[u8]) -> anyhow::Result<Record> {
 
 fn parse_from(bytes: &[u8], from: &Origin<'_>) -> anyhow::Result<Record> {
     let Origin { the, place, .. } = from;
+    if bytes.is_empty() {
+        bail!(from.invalid("input.truncated", format!("{place} is empty: no record was written to it")));
+    }
     let Some(line) = bytes.strip_suffix(b"\n") else {
         bail!(from.invalid("input.truncated", format!("{the} does not end with a line feed: it was cut off")));
     };

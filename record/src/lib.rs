@@ -4,6 +4,7 @@
 //! calls [`run`], which reads the record before anything else, hands a [`Pipe`] to the tool's own
 //! work, and turns whatever comes out of it into one record and one exit status.
 
+mod advice;
 pub mod clock;
 mod deploy;
 mod downstream;
@@ -34,6 +35,7 @@ pub mod sections;
 mod undo;
 mod wire;
 
+pub use advice::errno_of;
 pub use deploy::{DEPLOY_FD, DeployLock, Holder};
 pub use exit::Exit;
 pub use failure::{Blame, Failure};

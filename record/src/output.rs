@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::json::LARGEST;
-use crate::{Exit, Failure, Record, Tool};
+use crate::{Exit, Failure, Record, Tool, advice};
 
 /// Writes the record to stdout, whole, in one line.
 pub(crate) fn write(record: &Record) -> anyhow::Result<()> {
@@ -80,7 +80,8 @@ fn goes_to_the_journal() -> bool {
 /// Prints why a tool that writes no record failed, and says how it ends.
 pub fn complain_alone(tool: Tool, error: &anyhow::Error) -> ExitCode {
     let (failure, message) = failure_of(tool.name, error);
-    complain(tool.name, &message, failure.hint.as_deref());
+    let hint = failure.hint.clone().or_else(|| advice::of(error, None));
+    complain(tool.name, &message, hint.as_deref());
     ExitCode::from(failure.exit.code())
 }
 

@@ -51,6 +51,8 @@ pub struct Pipe {
     pub(crate) stage: Stage,
     pub(crate) interrupts: Interrupts,
     pub(crate) downstream: Downstream,
+    /// Whether it was begun by uid 0, which acts as the root's owner later.
+    pub(crate) by_uid_0: bool,
     pub(crate) root: Option<RootDir>,
     pub(crate) lock: Option<DeployLock>,
     pub(crate) in_progress: bool,
@@ -101,6 +103,7 @@ impl Pipe {
             stage,
             interrupts: incoming.interrupts,
             downstream: incoming.downstream,
+            by_uid_0: nix::unistd::geteuid().is_root(),
             root: None,
             lock: None,
             in_progress: false,

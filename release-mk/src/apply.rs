@@ -201,11 +201,7 @@ fn discard(pipe: &Pipe, root: &Root, name: &str) {
 /// An error for want of room says so, whatever was written when it came.
 fn full(error: anyhow::Error, root: &Root, left: &str) -> anyhow::Error {
     use nix::errno::Errno;
-    let errno = error.chain().find_map(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
-        cause.downcast_ref::<Errno>().copied().or(io)
-    });
-    match errno {
+    match record::errno_of(&error) {
         Some(Errno::ENOSPC | Errno::EDQUOT) => error.context(
             Failure::new(Exit::Failed, "mk.space", format!("no room left while the release was built; {left}"))
                 .hint(format!("release-gc -n --root {} --keep-failed 0 makes room", root.path().display()))

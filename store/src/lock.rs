@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use anyhow::{Context, bail};
 use dir::{ActingAs, Flock, Wait};
+use nix::errno::Errno;
 use record::{Exit, Failure, Holder};
 
 use crate::history::{History, Journal};
@@ -35,6 +36,8 @@ impl Root {
     pub fn lock_to_adopt(&self, wait: Wait, tool: &str) -> anyhow::Result<Lock<'_>> {
         let acting = self.rootdir().act_as_owner()?;
         let flock = match self.state().lock_file("lock", 0o600, wait) {
+            // Says nothing of the lock.
+            Err(e) if e.errno() == Errno::EROFS => return Err(e.into()),
             Err(e) => return Err(e).context(unusable_lock(self)),
             Ok(Err(busy)) => bail!(self.busy(Holder::read_from(&busy))),
             Ok(Ok(flock)) => flock,

@@ -4,7 +4,6 @@
 //! says decides how it ends; so an interrupted switch is in the history whichever way it went.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::time::SystemTime;
 
 use dir::Name;
@@ -24,10 +23,7 @@ pub(crate) fn recover(lock: &Lock<'_>) -> anyhow::Result<()> {
 }
 
 fn is_for_want_of_room(error: &anyhow::Error) -> bool {
-    let full = [Errno::ENOSPC as i32, Errno::EDQUOT as i32];
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error).is_some_and(|errno| full.contains(&errno))
-    })
+    matches!(record::errno_of(error), Some(Errno::ENOSPC | Errno::EDQUOT))
 }
 
 fn settle(lock: &Lock<'_>) -> anyhow::Result<()> {

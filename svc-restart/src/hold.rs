@@ -127,9 +127,12 @@ fn adopt(pipe: &mut Pipe, held: Record) {
 }
 
 fn read(file: &Path) -> Result<Record> {
-    let what = || format!("read the held record {}", file.display());
-    let bytes = std::fs::read(file).with_context(what)?;
-    record::parse(&bytes).with_context(what)
+    let place = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| format!("read the held record {place}"))?;
+    record::parse_in(&bytes, &place).map_err(|refusal| match refusal.downcast::<Failure>() {
+        Ok(refusal) => refusal.hint("what the last pipe said is in .cutover/run.json of its root, too").into(),
+        Err(other) => other,
+    })
 }
 
 /// The instances whose turn has not come, in order.
@@ -140,4 +143,24 @@ fn left(section: &RestartSection) -> Result<Vec<Instance>> {
 
 fn act_of(word: &str) -> Option<Act> {
     [Act::Restart, Act::Reload, Act::Start, Act::Stop].into_iter().find(|act| act.word() == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_holds_no_record_is_named_with_where_one_may_be() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = dir::Dir::open(temporary.path()).unwrap();
+        for (name, content, said) in [
+            ("empty", "", "PATH is empty: no record was written to it"),
+            ("cut", "{", "the record in PATH does not end with a line feed: it was cut off"),
+        ] {
+            folder.create_file(name, content.as_bytes(), 0o600).unwrap();
+            let file = temporary.path().join(name);
+            let refusal = read(&file).unwrap_err().downcast::<Failure>().unwrap();
+            assert_eq!(refusal.to_string(), said.replace("PATH", &file.display().to_string()));
+        }
+    }
 }

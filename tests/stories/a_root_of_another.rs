@@ -76,6 +76,22 @@ fn what_the_owner_may_not_read_is_told_before_and_while_it_is_copied() {
 }
 
 #[test]
+fn what_root_could_read_and_the_owner_cannot_is_said_to_have_been_tried_as_the_owner() {
+    if !skip::is_root() || !skip::has("setpriv") {
+        skip!("acting as several users needs root and setpriv");
+    }
+    let shop = owned();
+    shop.pipe("mkdir -p closed/v1 && chmod 700 closed").run().exits(0);
+    let owner = "this was done as nobody, who owns the root, and not as uid 0";
+    let run = shop.pipe("release-mk --root $ROOT --from v1 --require-env $PWD/closed/env:KEY").run();
+    run.exits(1).says("closed/env").says(owner);
+    assert!(run.record()["error"]["hint"].as_str().is_some_and(|hint| hint.contains("nobody")), "{run}");
+    // To the owner himself it is no riddle.
+    let run = as_user(&shop, OWNER, "release-mk --root $ROOT --from v1 --require-env $PWD/closed/env:KEY").run();
+    assert!(!run.exits(1).to_string().contains("not as uid 0"), "{run}");
+}
+
+#[test]
 fn a_step_that_root_started_runs_as_the_owner_at_home() {
     if !skip::is_root() {
         skip!("acting as another user needs root");

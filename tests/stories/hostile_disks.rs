@@ -68,6 +68,8 @@ fn on_a_read_only_disk_nothing_is_done_and_nothing_else_breaks() {
                   for line in 'release-switch --to one' 'release-mk --from v1' 'release-gc -n --keep 1'; do \
                   $line --root $ROOT >/dev/null; echo $? $(readlink root/current); done; release-ls --root $ROOT >/dev/null; echo $?";
     let run = mounting!(&shop, script).run();
+    // The lock is not to blame, nor its mode.
+    assert_eq!(run.stderr.matches("hint: the file system is read-only").count(), 3, "{run}");
     let expected = ["1 releases/two", "1 releases/two", "1 releases/two", "0"];
     assert_eq!(run.exits(0).stdout.lines().collect::<Vec<_>>(), expected, "{run}");
 }
