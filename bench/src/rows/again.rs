@@ -33,8 +33,8 @@ pub(super) const GROUP: Group = Group {
         (
             "nothing changed in A, asked for the first time",
             "Every byte is read from memory and hashed, by two threads: that alone takes nine tenths of what the bar allows. The \
-             peer only copies. The smaller the files the better: with the packages named above, of 13 kB on average, the ratio \
-             was 0.35.",
+             peer only copies. The smaller the files the better: with 55,675 files of npm and Python packages, of 13 kB on \
+             average, the ratio was 0.35 by hand.",
         ),
     ],
 };

@@ -12,7 +12,11 @@ pub(super) const GROUP: Group = Group {
     about: "Over HTTP on this machine; the service is part of the benchmark and answers at once. A single probe is measured \
             fifty at a time, start of the program included.",
     measure,
-    why: &[],
+    why: &[(
+        "one target",
+        "Half of it is starting the program, by the rows below. The rest is a connection and a record of what was found, \
+         most of it pages of the program and of memory that are touched for the first time.",
+    )],
 };
 
 fn measure(setting: &Setting<'_>) -> Result<Measured> {

@@ -14,9 +14,9 @@ pub(super) const GROUP: Group = Group {
     measure,
     why: &[(
         "a pipe of five stages",
-        "Five starts of a tool, by the rows above, and one of a shell are 3 ms of the 5. The rest is what makes it a pipe that \
+        "Five starts of a tool, by the rows above, and one of a shell are more than half of it. The rest is what makes it a pipe that \
          undoes itself: each stage tells the one before that it is ready to read, and looks for a reader of its own before it \
-         goes on. jq starts none of this and still takes thirteen times as long.",
+         goes on. jq starts none of this and still takes more than ten times as long.",
     )],
 };
 
