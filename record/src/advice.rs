@@ -19,6 +19,10 @@ pub(crate) fn of(error: &anyhow::Error, pipe: Option<&Pipe>) -> Option<String> {
         Errno::EROFS => {
             Some("the file system is read-only, as after an error of its disk: see dmesg and mount".to_owned())
         }
+        Errno::ENOSPC | Errno::EDQUOT => {
+            let root = pipe?.root.as_ref()?.path().display();
+            Some(format!("the disk is full: release-gc -n --root {root} makes room"))
+        }
         Errno::EIO => Some("the disk did not answer: see dmesg".to_owned()),
         _ => None,
     }

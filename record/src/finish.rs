@@ -5,6 +5,7 @@ use anyhow::Context;
 use crate::deploy::inherited_fds;
 use crate::pipe::{Pipe, fresh_record};
 use crate::run_file::{Overtakes, RunFile};
+use crate::wire::Warning;
 use crate::{DeployLock, ErrorInfo, Exit, Failure, Options, Record, Role, RootDir, Stage, Tool};
 use crate::{advice, clock, elide, look, output, report};
 
@@ -43,8 +44,12 @@ pub(crate) fn finish(mut pipe: Pipe, result: anyhow::Result<()>) -> u8 {
     }
     // The next stage must not find the lock still held by this one.
     drop(lock);
-    if let Some(path) = &options.report {
-        doubts.extend(report::write(path, &full, host_root.as_ref()).err());
+    if let Some(path) = &options.report
+        && let Err(doubt) = report::write(path, &full, host_root.as_ref())
+    {
+        // Only the last stage's status is seen.
+        record.warnings.push(Warning::new(tool.name, "report", format!("{doubt:#}")));
+        doubts.push(doubt);
     }
     if !passes_on && let Some(stage) = record.stages.last_mut() {
         elide::cap(stage);

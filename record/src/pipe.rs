@@ -197,12 +197,7 @@ impl Pipe {
     pub fn warn(&mut self, code: &'static str, message: impl Into<String>) {
         let message = message.into();
         output::say(self.tool.name, Priority::Warning, &format!("warning: {message}"));
-        self.record.warnings.push(Warning {
-            tool: self.tool.name.into(),
-            code: code.into(),
-            message,
-            rest: Map::new(),
-        });
+        self.record.warnings.push(Warning::new(self.tool.name, code, message));
     }
 
     /// One line on stderr, unless `--quiet`.

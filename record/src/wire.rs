@@ -181,6 +181,12 @@ pub struct Warning {
     pub rest: Map<String, Value>,
 }
 
+impl Warning {
+    pub(crate) fn new(tool: &str, code: &str, message: String) -> Self {
+        Self { tool: tool.into(), code: code.into(), message, rest: Map::new() }
+    }
+}
+
 /// Why a pipe failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorInfo {

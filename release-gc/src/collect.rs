@@ -9,6 +9,7 @@ use record::{Exit, Failure, Pipe, RootDir};
 use store::{Inventory, Root, debris, inventory};
 
 use crate::apply::{self, Progress};
+use crate::astray;
 use crate::in_use::{self, Places};
 use crate::plan::{self, Disk, Plan};
 use crate::retention::Policy;
@@ -87,7 +88,11 @@ fn move_away(pipe: &mut Pipe, root: &Root, policy: &Policy, progress: &mut Progr
 
 /// Decides with what is there now; `moved_bytes` in the trash are as good as free.
 fn decide(pipe: &Pipe, root: &Root, inventory: &Inventory, policy: &Policy, moved_bytes: u64) -> anyhow::Result<Plan> {
-    if let Some(why) = plan::unclear(inventory, pipe.now()) {
+    let unclear = match plan::unclear(inventory, pipe.now()) {
+        None => astray::first(root, inventory)?,
+        unclear => unclear,
+    };
+    if let Some(why) = unclear {
         bail!(
             Failure::new(Exit::Failed, "gc.unclear", format!("nothing is collected, as something is unclear: {why}"))
                 .hint(format!("release-ls --root {} shows what is there; put that right first", root.path().display()))

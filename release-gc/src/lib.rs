@@ -3,6 +3,7 @@
 //! A library so that all tools can be put into one program; what it offers is the program.
 
 mod apply;
+mod astray;
 mod cli;
 mod clock_check;
 mod collect;

@@ -10,15 +10,16 @@ use store::{History, Verdict};
 /// The activations of all links, or of `only`, newest first.
 pub(crate) fn list(root: &str, history: &History, only: Option<&Name>) -> Vec<LsActivation> {
     let befores = befores(history);
-    let mut judged: HashMap<(u64, &Name), &Entry> = HashMap::new();
+    let mut judged: HashMap<(u64, &Name), Judgement<'_>> = HashMap::new();
     let mut ended: HashMap<&Name, &Entry> = HashMap::new();
     let mut activations = Vec::new();
     for (index, entry) in history.entries().iter().enumerate().rev() {
         match entry.kind {
             Kind::Good | Kind::Bad => {
                 if let Some(seq) = entry.to_seq {
-                    // Newest first: the verdict that follows an activation most closely is taken last, and wins.
-                    judged.insert((seq, &entry.link), entry);
+                    // Newest first: the first that is met is the last word, the last one follows the activation most closely.
+                    let of = judged.entry((seq, &entry.link)).or_insert(Judgement { first: entry, last: entry });
+                    of.first = entry;
                 }
             }
             Kind::Done | Kind::Found => {
@@ -63,16 +64,24 @@ fn befores(history: &History) -> HashMap<usize, u64> {
     befores
 }
 
+/// What was said of a release between one of its activations and the next.
+#[derive(Clone, Copy)]
+struct Judgement<'h> {
+    first: &'h Entry,
+    last: &'h Entry,
+}
+
 fn one(
     root: &str,
     known: Verdict,
     entry: &Entry,
     back: bool,
-    judged: Option<&Entry>,
+    judged: Option<Judgement<'_>>,
     until: Option<&Entry>,
 ) -> LsActivation {
     // The verdict of the pipe itself comes last in it, and so knows all of its stages.
-    let own = judged.filter(|judged| judged.pipe == entry.pipe);
+    let own = judged.map(|judged| judged.first).filter(|judged| judged.pipe == entry.pipe);
+    let judged = judged.map(|judged| judged.last);
     let stages = own.map(|judged| &judged.stages).filter(|stages| !stages.is_empty()).unwrap_or(&entry.stages);
     LsActivation {
         root: root.to_owned(),

@@ -189,6 +189,13 @@ pub(crate) fn dangling(inventory: &Inventory, link: &LinkState) -> String {
     format!("link {} -> {} leads to nothing: {next}", link.name, link.target.display())
 }
 
+/// What to say where a release of ours is live and no line tells since when.
+pub(crate) fn without_history(inventory: &Inventory) -> Option<String> {
+    let is_live = |link: &&LinkState| link.release.as_ref().is_some_and(|id| inventory.release(id).is_some());
+    let live = inventory.links.iter().find(is_live).filter(|_| inventory.history.entries().is_empty())?;
+    Some(format!("there is no history: what was live before {} names what it does is not known", live.name))
+}
+
 fn remarks(root: &str, inventory: &Inventory, only: Option<&Name>) -> Vec<String> {
     let mut remarks = Vec::new();
     let ids: HashSet<_> = inventory.releases.iter().map(|manifest| &manifest.id).collect();
@@ -204,11 +211,7 @@ fn remarks(root: &str, inventory: &Inventory, only: Option<&Name>) -> Vec<String
             _ => {}
         }
     }
-    let live = inventory.links.iter().find(|link| link.release.as_ref().is_some_and(|id| ids.contains(id)));
-    if let Some(link) = live.filter(|_| inventory.history.entries().is_empty()) {
-        remarks
-            .push(format!("there is no history: what was live before {} names what it does is not known", link.name));
-    }
+    remarks.extend(without_history(inventory));
     for stranger in inventory.strangers.iter().take(5) {
         let name = stranger.name.to_string_lossy();
         remarks.push(format!("releases/{name} is a stranger: {}; it is left alone", stranger.why));

@@ -55,7 +55,10 @@ fn fill(request: &Request, out: &mut Out) -> anyhow::Result<()> {
                 let activations = activations::list(&shown, &inventory.history, only);
                 match request.form {
                     Form::Json => json(&activations, out)?,
-                    Form::Table if activations.is_empty() => remark(request, "nothing was live yet"),
+                    Form::Table if activations.is_empty() => {
+                        let lost = listed::without_history(&inventory);
+                        remark(request, lost.as_deref().unwrap_or("nothing was live yet"));
+                    }
                     Form::Table => out.lines(table::history(&activations, &look)),
                 }
             }

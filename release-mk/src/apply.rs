@@ -79,10 +79,10 @@ pub(crate) fn apply(pipe: &mut Pipe, request: &Request, source: &Source, site: &
                 if error.downcast_ref::<Failure>().is_none_or(|failure| failure.code() != "mk.step") {
                     pipe.say(format_args!("the build is kept: {}", how_to_resume(&root, &id)));
                 }
-                return Err(full(error, &root, "the build is kept"));
+                return Err(full(error, &root, true));
             }
             discard(pipe, &root, &name);
-            Err(full(error, &root, "nothing of it is left"))
+            Err(full(error, &root, false))
         }
     }
 }
@@ -199,12 +199,14 @@ fn discard(pipe: &Pipe, root: &Root, name: &str) {
 }
 
 /// An error for want of room says so, whatever was written when it came.
-fn full(error: anyhow::Error, root: &Root, left: &str) -> anyhow::Error {
+fn full(error: anyhow::Error, root: &Root, is_kept: bool) -> anyhow::Error {
     use nix::errno::Errno;
+    // The newest failed build is what may be resumed.
+    let (left, quota) = if is_kept { ("the build is kept", "") } else { ("nothing of it is left", " --keep-failed 0") };
     match record::errno_of(&error) {
         Some(Errno::ENOSPC | Errno::EDQUOT) => error.context(
             Failure::new(Exit::Failed, "mk.space", format!("no room left while the release was built; {left}"))
-                .hint(format!("release-gc -n --root {} --keep-failed 0 makes room", root.path().display()))
+                .hint(format!("release-gc -n --root {}{quota} makes room", root.path().display()))
                 .retryable(),
         ),
         _ => error,

@@ -72,6 +72,8 @@ impl Build<'_> {
             Some(state) => {
                 section.staging = Some(self.staging.dir.path().display().to_string());
                 refuse_other_options(&state, source, self.request)?;
+                let id = &self.staging.id;
+                pipe.say(format_args!("going on with {id} as its source was when it was begun; it is not read again"));
                 (state, None)
             }
             None => self.begin(pipe, source, &entries, &mut leaving, section)?,

@@ -40,7 +40,7 @@ impl Exclude {
 /// One pattern for paths relative to the top of a tree.
 pub(crate) fn glob(pattern: &str, option: &str) -> Result<globset::Glob> {
     let trimmed = pattern.trim_end_matches('/');
-    let anchored = match trimmed.strip_prefix('/') {
+    let anchored = match trimmed.strip_prefix('/').or_else(|| trimmed.strip_prefix("./")) {
         Some(rest) => rest.to_owned(),
         None if trimmed.contains('/') => trimmed.to_owned(),
         None => format!("**/{trimmed}"),

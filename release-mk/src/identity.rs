@@ -13,6 +13,13 @@ pub(crate) fn has_foreign_home() -> bool {
     home.is_none_or(|home| home.uid() != me)
 }
 
+/// The name of the user this process is by now, where it is not the one whose environment it has.
+pub(crate) fn became() -> Option<String> {
+    let me = nix::unistd::geteuid().as_raw();
+    let name = || Accounts::read().ok()?.user(me).map(|user| user.name);
+    has_foreign_home().then(|| name().unwrap_or_else(|| format!("#{me}")))
+}
+
 /// HOME, USER and LOGNAME as a login of the owner would have them; empty where they are his already, or where
 /// `/etc/passwd` does not know him.
 pub(crate) fn variables() -> Vec<(&'static str, String)> {

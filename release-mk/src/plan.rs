@@ -80,9 +80,14 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
         let bytes = survey.sizes.map_or_else(String::new, |sizes| format!(", {}", size(sizes.bytes)));
         format!("{}{bytes}", record::counted(survey.files, "file", "files"))
     });
-    plan.steps.push(("copy", request.from.display().to_string(), amount));
-    for share in &request.share {
-        plan.steps.push(("link", share.path.display().to_string(), Some("shared".into())));
+    if let Some(id) = &request.resume {
+        let reason = "its source is read again only if it was not whole yet";
+        plan.steps.push(("go on", format!("with the tree of {id}"), Some(reason.into())));
+    } else {
+        plan.steps.push(("copy", request.from.display().to_string(), amount));
+        for share in &request.share {
+            plan.steps.push(("link", share.path.display().to_string(), Some("shared".into())));
+        }
     }
     for step in &request.steps {
         plan.steps.push(("run", format!("step {}", step.name), None));
@@ -93,7 +98,8 @@ pub(crate) fn plan(request: &Request, facts: &Facts) -> Result<Plan> {
     if let Some(stamp) = &request.stamp {
         plan.steps.push(("stamp", stamp.display().to_string(), None));
     }
-    plan.steps.push(("publish", request.name.as_ref().map_or_else(|| "a new id".into(), ToString::to_string), None));
+    let id = request.resume.as_ref().or(request.name.as_ref());
+    plan.steps.push(("publish", id.map_or_else(|| "a new id".into(), ToString::to_string), None));
     if let Some(hold) = &request.hold {
         plan.steps.push(("pin", format!("for {} days", hold.period.as_secs() / 86_400), Some(hold.reason.clone())));
     }

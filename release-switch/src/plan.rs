@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use dir::Name;
 use record::{Exit, Failure};
@@ -14,6 +14,8 @@ use store::{History, ReleaseId, Verdict};
 
 /// All that a choice depends on.
 pub(crate) struct Situation<'s> {
+    /// The root's path, for the next step that a refusal names.
+    pub(crate) root: &'s Path,
     /// The link's name.
     pub(crate) link: &'s Name,
     /// What it says; `None` before the first switch.
@@ -55,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) to_bad: bool,
     /// What a rollback would have taken before it, and what is not whole any more.
     pub(crate) passed_over: Vec<ReleaseId>,
+    /// Whether a rollback goes back to what somebody has just left by changing the link himself.
+    pub(crate) left_by_hand: bool,
 }
 
 /// Chooses. `expected` is what the link must name for anything to happen.
@@ -70,8 +74,10 @@ pub(crate) fn plan(situation: &Situation, wish: &Wish, expected: Option<&Release
     if let Some(expected) = expected.filter(|expected| now != Some(expected)) {
         let is = now.map_or_else(|| "is not there yet".to_owned(), |id| format!("names {id}"));
         let message = format!("{link} {is}, not {expected} as expected; nothing was changed");
-        return Err(Failure::new(Exit::Failed, "switch.expected", message)
-            .hint("somebody else switched: look at release-ls --history, then decide again"));
+        return Err(Failure::new(Exit::Failed, "switch.expected", message).hint(format!(
+            "somebody else switched: look at release-ls --history {}, then decide again",
+            situation.root.display()
+        )));
     }
     match wish {
         Wish::Named { id, verdict, file } => {
@@ -80,7 +86,9 @@ pub(crate) fn plan(situation: &Situation, wish: &Wish, expected: Option<&Release
         }
         Wish::Previous => {
             let (to, passed_over) = previous(situation).ok_or_else(|| nothing_before(situation))?;
-            Ok(Plan { passed_over, ..planned(situation, to, now.cloned(), false) })
+            let newest = situation.history.newest(link).filter(|newest| newest.kind == Kind::Found);
+            let left_by_hand = newest.is_some_and(|newest| newest.from.as_ref() == Some(&to.release));
+            Ok(Plan { passed_over, left_by_hand, ..planned(situation, to, now.cloned(), false) })
         }
     }
 }
@@ -107,7 +115,7 @@ fn previous(situation: &Situation) -> Option<(Target, Vec<ReleaseId>)> {
 }
 
 fn nothing_before(situation: &Situation) -> Failure {
-    let link = situation.link;
+    let (root, link) = (situation.root.display(), situation.link);
     let why = match live(situation) {
         None => match situation.history.last_live(link) {
             Some(was) => format!("{link} is missing, so there is nothing to roll back from; {was} was live"),
@@ -136,8 +144,9 @@ fn nothing_before(situation: &Situation) -> Failure {
             format!("nothing to roll {link} back to from {now}: {why}; nothing was changed")
         }
     };
-    Failure::new(Exit::NoCandidate, "switch.no_candidate", why)
-        .hint("release-ls shows the releases; release-switch --to ID takes one of them, a bad one too")
+    Failure::new(Exit::NoCandidate, "switch.no_candidate", why).hint(format!(
+        "release-ls {root} shows the releases; release-switch --root {root} --to ID takes one of them, a bad one too"
+    ))
 }
 
 /// What the link shall say for a release: its directory, or the one file in it that was asked for or was named before.
@@ -164,7 +173,15 @@ fn named_target(situation: &Situation, id: &ReleaseId, file: Option<&PathBuf>) -
 fn planned(situation: &Situation, to: Target, condemned: Option<ReleaseId>, to_bad: bool) -> Plan {
     // An absolute link to the same release is as good as ours: replacing it would only look like a switch.
     let same = situation.now.is_some_and(|now| now.release.as_ref() == Some(&to.release) && now.inside == to.inside);
-    Plan { from: live(situation).cloned(), to, changed: !same, condemned, to_bad, passed_over: Vec::new() }
+    Plan {
+        from: live(situation).cloned(),
+        to,
+        changed: !same,
+        condemned,
+        to_bad,
+        passed_over: Vec::new(),
+        left_by_hand: false,
+    }
 }
 
 /// What a line of the history says that the link named, in our own form.

@@ -86,14 +86,15 @@ fn agrees(pipe: &Pipe, manifest: &Manifest) -> anyhow::Result<()> {
 }
 
 fn missing(root: &Root, id: &ReleaseId) -> anyhow::Result<Failure> {
-    let path = root.release_path(id);
+    let (path, top) = (root.release_path(id), root.path().display());
     let failure = |message: String| Failure::new(Exit::NoCandidate, "switch.no_release", message);
     Ok(match root.releases().stat_if_there(id)? {
-        None => failure(format!("there is no release {id} in {}", root.path().display()))
-            .hint("release-ls shows what is there"),
+        None => {
+            failure(format!("there is no release {id} in {top}")).hint(format!("release-ls {top} shows what is there"))
+        }
         Some(stat) if stat.kind() == Kind::Directory => {
             failure(format!("{} has no manifest: it is not whole, or another tool made it", path.display()))
-                .hint("release-switch --adopt takes over what another tool made")
+                .hint(format!("release-switch -n --root {top} --adopt takes over what another tool made"))
         }
         Some(_) => failure(format!("{} is no directory", path.display())),
     })

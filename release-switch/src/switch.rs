@@ -28,7 +28,7 @@ pub(crate) fn switch(pipe: &mut Pipe, asked: &Switch, reason: Option<&str>) -> a
     };
     pipe.enter(RootDir::open(&path, allow)?);
     if pipe.dry_run() {
-        let history = History::read(&root)?;
+        let history = History::read(&root)?.settled(&root)?;
         let plan = decide(pipe, &root, &history, &link, asked)?;
         tell(pipe, &root, &link, &plan, reason);
         let from = plan.from.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
@@ -143,7 +143,7 @@ fn decide(pipe: &Pipe, root: &Root, history: &History, link: &Name, asked: &Swit
             false
         }
     };
-    let situation = Situation { link, now: now.as_ref(), history, present: &present };
+    let situation = Situation { root: root.path(), link, now: now.as_ref(), history, present: &present };
     let plan = plan::plan(&situation, &wish, asked.expect.as_ref());
     // Nor must a line that does not read: the release it is about may be the one to go back to.
     if let (Wish::Previous, Some(problem), Ok(plan)) = (&wish, history.problems.first(), &plan) {
@@ -235,6 +235,10 @@ fn warn(pipe: &mut Pipe, root: &Root, plan: &Plan, asked: &Switch) {
     let to = &plan.to.release;
     if plan.to_bad {
         pipe.warn("switch.bad", format!("{to} is marked bad in the history"));
+    }
+    if plan.left_by_hand {
+        let message = format!("{to} had been left by hand, and is not marked bad: --to ID goes elsewhere");
+        pipe.warn("switch.left_by_hand", message);
     }
     if let [first, others @ ..] = &*plan.passed_over {
         let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };

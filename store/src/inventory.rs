@@ -9,7 +9,7 @@ use record::Record;
 use crate::history::Entry;
 use crate::link::{self, LinkState};
 use crate::staging::{self, StagingState};
-use crate::{History, Lock, Manifest, PinState, ReleaseId, Root, both, manifest, pins, trash};
+use crate::{History, Lock, Manifest, PinState, ReleaseId, Root, both, manifest, pins, recover, trash};
 
 /// A name in `releases/` that is no release of ours. Reported, never touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub struct Inventory {
     pub pins: BTreeMap<ReleaseId, PinState>,
     /// The activation log.
     pub history: History,
+    /// The same as whoever takes the lock next will find it, where that is something else: after a switch that was killed, or
+    /// a change by hand.
+    pub settled: Option<History>,
     /// The record of the pipe in progress, or of the last one.
     pub run: Option<Record>,
     /// What does not add up. A collection does nothing while there is something.
@@ -48,7 +51,11 @@ pub struct Inventory {
 /// Reads `root`. Never follows a link, takes no lock, writes nothing.
 pub fn read(root: &Root) -> anyhow::Result<Inventory> {
     let (history, rest) = both(|| History::read(root), || read_rest(root))?;
-    Ok(with_history(rest?, history?))
+    let mut inventory = with_history(rest?, history?);
+    if !recover::unsettled(root, &inventory.history)?.is_empty() {
+        inventory.settled = Some(inventory.history.clone().settled(root)?);
+    }
+    Ok(inventory)
 }
 
 /// Reads the root under its lock, with the history that the lock already knows.
@@ -101,7 +108,8 @@ fn read_releases(root: &Root, inventory: &mut Inventory) -> anyhow::Result<()> {
     let mut sort = |id: ReleaseId, read: anyhow::Result<Manifest>| match read {
         Ok(manifest) => inventory.releases.push(manifest),
         Err(error) => {
-            inventory.problems.push(format!("{error:#}"));
+            let mend = manifest::adopting(root.path());
+            inventory.problems.push(format!("{error:#}; once it is moved away, {mend}"));
             let why = "its manifest does not read".into();
             inventory.strangers.push(Stranger { name: id.as_str().into(), why });
         }
@@ -154,8 +162,8 @@ impl Inventory {
         let seqs: BTreeMap<&ReleaseId, u64> =
             self.releases.iter().map(|manifest| (&manifest.id, manifest.seq)).collect();
         let current = self.current(link).map(|manifest| manifest.seq);
-        let entry =
-            self.history.previous(link, |id, seq| Some(seq) != current && seqs.get(id).copied() == Some(seq))?;
+        let history = self.settled.as_ref().unwrap_or(&self.history);
+        let entry = history.previous(link, |id, seq| Some(seq) != current && seqs.get(id).copied() == Some(seq))?;
         Some((self.release(entry.to.as_ref()?)?, entry))
     }
 }

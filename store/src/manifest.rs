@@ -4,10 +4,11 @@
 //! the release is removed.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use dir::Dir;
-use record::Source;
+use record::{Exit, Failure, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::{Lock, ReleaseId, Root, both};
@@ -112,11 +113,23 @@ pub(crate) fn id_of_file(name: &OsString) -> Option<ReleaseId> {
     name.to_str()?.strip_suffix(".json").and_then(|id| ReleaseId::new(id).ok())
 }
 
+/// The command that writes a manifest for a release that has none.
+pub(crate) fn adopting(root: &Path) -> String {
+    format!("release-switch -n --root {} --adopt writes a new one", root.display())
+}
+
 fn read_in(manifests: &Dir, id: &ReleaseId) -> anyhow::Result<Manifest> {
     let name = file_name(id);
-    let reading = || format!("read manifest {}", manifests.path().join(&name).display());
     let bytes = manifests.read_file(&name, 1 << 20)?;
-    parse(&bytes, id).with_context(reading)
+    parse(&bytes, id).with_context(|| {
+        let root = manifests.path().ancestors().nth(2).unwrap_or(manifests.path());
+        Failure::new(
+            Exit::Failed,
+            "manifest.damaged",
+            format!("read manifest {}", manifests.path().join(&name).display()),
+        )
+        .hint(format!("move it away, then {}", adopting(root)))
+    })
 }
 
 /// The manifest of `id` in `bytes`.

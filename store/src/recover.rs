@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use dir::Name;
 use nix::errno::Errno;
 
-use crate::history::{self, Entry, Kind};
+use crate::history::{self, Entry, History, Kind};
 use crate::link::{self, LinkState};
-use crate::{Lock, manifest};
+use crate::{Lock, Root, manifest};
 
 pub(crate) fn recover(lock: &Lock<'_>) -> anyhow::Result<()> {
     match settle(lock) {
@@ -28,61 +28,79 @@ fn is_for_want_of_room(error: &anyhow::Error) -> bool {
 
 fn settle(lock: &Lock<'_>) -> anyhow::Result<()> {
     link::remove_temporaries(lock)?;
-    let links = link::all(lock)?;
-    let now = record::clock::now();
-    let open: Vec<Entry> = lock.history().open_intents().cloned().collect();
-    for intent in open {
-        let on_disk = links.iter().find(|link| link.name == intent.link);
-        let arrived = on_disk.is_some_and(|link| names_the_same(link, &intent));
-        history::close(lock, &intent, if arrived { Kind::Done } else { Kind::Abort }, now)?;
-    }
-    let known: BTreeSet<Name> = lock.history().links().cloned().collect();
-    let pointing_inside = links.iter().filter(|link| link.release.is_some()).map(|link| link.name.clone());
-    for name in known.iter().cloned().chain(pointing_inside).collect::<BTreeSet<_>>() {
-        let on_disk = links.iter().find(|link| link.name == name);
-        note_if_changed(lock, &name, on_disk, now)?;
-    }
-    Ok(())
+    let unsettled = unsettled(lock, &lock.history())?;
+    unsettled.into_iter().try_for_each(|entry| history::append(lock, entry))
 }
 
-fn note_if_changed(lock: &Lock<'_>, name: &Name, on_disk: Option<&LinkState>, now: SystemTime) -> anyhow::Result<()> {
-    let newest = lock.history().newest(name).cloned();
-    let as_recorded = match (&newest, on_disk) {
+/// The lines that would be written now, without their numbers: ends of open intents, and links that were changed by hand.
+/// Writes nothing.
+pub(crate) fn unsettled(root: &Root, history: &History) -> anyhow::Result<Vec<Entry>> {
+    let links = link::all(root)?;
+    let now = record::clock::now();
+    let named = |name: &Name| links.iter().find(|link| link.name == *name);
+    let mut lines: Vec<Entry> = Vec::new();
+    for intent in history.open_intents() {
+        let arrived = named(&intent.link).is_some_and(|link| names_the_same(link, intent));
+        lines.push(history::end_of(intent, if arrived { Kind::Done } else { Kind::Abort }, now));
+    }
+    let pointing_inside = links.iter().filter(|link| link.release.is_some()).map(|link| &link.name);
+    for name in history.links().chain(pointing_inside).collect::<BTreeSet<_>>() {
+        let ended = lines.iter().find(|line| line.link == *name && line.kind == Kind::Done);
+        let newest = ended.or_else(|| history.newest(name));
+        lines.extend(found(root, name, newest, named(name), now));
+    }
+    Ok(lines)
+}
+
+impl History {
+    /// As whoever takes the lock next will find it: for plans that are made without the lock. Writes nothing.
+    pub fn settled(mut self, root: &Root) -> anyhow::Result<Self> {
+        unsettled(root, &self)?.into_iter().for_each(|line| self.push(line));
+        Ok(self)
+    }
+}
+
+/// The line that says what the link names now, if that is not what its newest line says.
+fn found(
+    root: &Root,
+    name: &Name,
+    newest: Option<&Entry>,
+    on_disk: Option<&LinkState>,
+    now: SystemTime,
+) -> Option<Entry> {
+    let as_recorded = match (newest, on_disk) {
         (Some(newest), Some(link)) => names_the_same(link, newest),
         (Some(newest), None) => newest.to.is_none() && newest.target.is_none(),
         (None, Some(_)) => false,
         (None, None) => true,
     };
     let to = on_disk.and_then(|link| link.release.clone());
-    let manifest = to.as_ref().and_then(|id| manifest::read(lock, id).ok().flatten());
+    let manifest = to.as_ref().and_then(|id| manifest::read(root, id).ok().flatten());
     // The same id may be another release by now.
-    let same_release = match (&newest, &manifest) {
+    let same_release = match (newest, &manifest) {
         (Some(newest), Some(manifest)) => newest.to_seq.is_none_or(|seq| seq == manifest.seq),
         _ => true,
     };
     if as_recorded && same_release {
-        return Ok(());
+        return None;
     }
-    history::found(
-        lock,
-        Entry {
-            seq: 0,
-            at: record::clock::rfc3339(now),
-            pipe: None,
-            link: name.clone(),
-            kind: Kind::Found,
-            from: newest.and_then(|newest| newest.to),
-            to,
-            to_seq: manifest.as_ref().map(|manifest| manifest.seq),
-            target: on_disk.map(|link| link.target.to_string_lossy().into_owned()),
-            digest: manifest.map(|manifest| manifest.digest),
-            by: None,
-            host: None,
-            reason: None,
-            intent: None,
-            stages: Vec::new(),
-        },
-    )
+    Some(Entry {
+        seq: 0,
+        at: record::clock::rfc3339(now),
+        pipe: None,
+        link: name.clone(),
+        kind: Kind::Found,
+        from: newest.and_then(|newest| newest.to.clone()),
+        to,
+        to_seq: manifest.as_ref().map(|manifest| manifest.seq),
+        target: on_disk.map(|link| link.target.to_string_lossy().into_owned()),
+        digest: manifest.map(|manifest| manifest.digest),
+        by: None,
+        host: None,
+        reason: None,
+        intent: None,
+        stages: Vec::new(),
+    })
 }
 
 /// Whether the link on disk is what the line says, in other words or not (`./releases/x`, an absolute path).

@@ -289,6 +289,11 @@ fn i16_where_the_state_is_unclear_a_collection_removes_nothing_and_fails() {
         "sed -i 's/\"at\":\"20../\"at\":\"2901/' root/.cutover/history.jsonl",
         "sed -i 's/\"at\":\"20../\"at\":\"2001/' root/.cutover/history.jsonl",
         "rm -r root/.cutover/manifests && touch root/.cutover/manifests",
+        "ln -sfn releases/nothing root/current",
+        "ln -sfn /etc root/current",
+        "ln -sfn current root/current",
+        "rm root/current",
+        "rm root/current && cp -a root/releases/$(ls root/releases | head -n 1) root/current",
     ];
     let shop = Shop::in_memory();
     for n in 1..6 {

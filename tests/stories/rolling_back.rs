@@ -43,6 +43,28 @@ fn nothing_to_roll_back_to_exits_69_and_changes_nothing() {
 }
 
 #[test]
+fn after_a_change_by_hand_the_plan_says_what_the_rollback_does() {
+    for hand in ["releases/{v1}", "releases/{v2}", "releases/nothing", "releases/{v3}"] {
+        let shop = Shop::new();
+        let [v1, v2, v3] = ["v1", "v2", "v3"].map(|name| shop.deploy_well(name));
+        let hand = hand.replace("{v1}", &v1).replace("{v2}", &v2).replace("{v3}", &v3);
+        shop.pipe(format!("ln -sfn {hand} $ROOT/current")).run().exits(0);
+        let shown = shop.pipe("release-ls --root $ROOT --json").run();
+        let shown = shown.exits(0).stdout.lines().find(|line| line.contains("\"previous\":[\"current\"]")).map(str::to_owned);
+        let planned = shop.pipe("release-switch --root $ROOT --rollback --dry-run").run();
+        let planned = planned.exits(0).record().stage("release-switch")["to"].clone();
+        let run = shop.pipe("release-switch --root $ROOT --rollback").run();
+        assert_eq!(run.exits(0).record().stage("release-switch")["to"], planned, "{hand}\n{run}");
+        let planned = planned.as_str().expect("an id");
+        assert_eq!(shop.current().as_deref(), Some(planned), "{hand}\n{run}");
+        assert!(shown.is_some_and(|line| line.contains(planned)), "{hand}: release-ls marks another\n{run}");
+        // Back to what somebody has just left, as nobody said that it is bad; at least it is said.
+        let is_left = planned == v3 && hand != format!("releases/{v3}");
+        assert_eq!(run.record()["warnings"][0]["code"] == "switch.left_by_hand", is_left, "{hand}\n{run}");
+    }
+}
+
+#[test]
 fn a_release_that_was_removed_by_hand_is_not_passed_over_in_silence() {
     let shop = Shop::new();
     let v1 = shop.deploy_well("v1");

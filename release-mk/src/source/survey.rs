@@ -152,6 +152,7 @@ impl Survey {
             "may not be read" | "cannot be read" => {
                 "the root's owner must be able to read all of the source: chmod a+rX it, or leave it out with --exclude"
             }
+            "is the root itself" if path == Path::new(".") => "build from another directory",
             _ => "leave it out with --exclude",
         };
         Err(failure.hint(hint).detail(all.join("; ")).into())

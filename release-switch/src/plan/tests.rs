@@ -47,7 +47,13 @@ fn choose(now: Option<LinkState>, past: &str, wish: &Wish, expected: Option<&str
     let gone: Vec<&str> = past.split_whitespace().filter_map(|word| word.strip_suffix('?')).collect();
     let present = |id: &ReleaseId, _: u64| !gone.contains(&id.as_str());
     let expected = expected.map(id);
-    let situation = Situation { link: &link(), now: now.as_ref(), history: &history(past), present: &present };
+    let situation = Situation {
+        root: Path::new("/srv/shop"),
+        link: &link(),
+        now: now.as_ref(),
+        history: &history(past),
+        present: &present,
+    };
     plan(&situation, wish, expected.as_ref())
 }
 
@@ -114,7 +120,13 @@ fn a_history_that_begins_in_the_middle_does_not_say_that_nothing_was_live_before
             "to": "a", "to_seq": 1, "target": "releases/a"});
         let history = History::of([serde_json::from_value(line).expect("an entry")]);
         let now = live("a");
-        let situation = Situation { link: &link(), now: now.as_ref(), history: &history, present: &|_, _| true };
+        let situation = Situation {
+            root: Path::new("/srv/shop"),
+            link: &link(),
+            now: now.as_ref(),
+            history: &history,
+            present: &|_, _| true,
+        };
         let refusal = plan(&situation, &Wish::Previous, None).expect_err("nowhere to go");
         assert!(refusal.to_string().contains(said), "{refusal}");
     }
@@ -170,7 +182,7 @@ fn a_link_to_a_file_keeps_naming_a_file() {
     }
     let (history, link) = (History::of(entries), link());
     let choose = |wish: &Wish| {
-        plan(&Situation { link: &link, now: Some(&jar), history: &history, present: &|_, _| true }, wish, None)
+        plan(&Situation { root: Path::new("/srv/shop"), link: &link, now: Some(&jar), history: &history, present: &|_, _| true }, wish, None)
     };
     let to_a = Target { release: id("a"), inside: Some("app-a.jar".into()) };
     assert_eq!(choose(&Wish::Previous).expect("a is good").to, to_a, "the older file's own name");

@@ -79,10 +79,18 @@ pub fn abort(lock: &Lock<'_>, intent: OpenIntent, at: SystemTime) -> anyhow::Res
     close(lock, &intent.entry, Kind::Abort, at)
 }
 
-/// Ends `intent`; what recovery and the tools share.
-pub(crate) fn close(lock: &Lock<'_>, intent: &Entry, kind: Kind, at: SystemTime) -> anyhow::Result<()> {
-    let end = Entry { kind, at: record::clock::rfc3339(at), intent: Some(intent.seq), ..intent.clone() };
-    lock.journal().borrow_mut().append(lock, end, Disk::Now).map(drop)
+fn close(lock: &Lock<'_>, intent: &Entry, kind: Kind, at: SystemTime) -> anyhow::Result<()> {
+    append(lock, end_of(intent, kind, at))
+}
+
+/// The line that ends `intent`, without its number.
+pub(crate) fn end_of(intent: &Entry, kind: Kind, at: SystemTime) -> Entry {
+    Entry { seq: 0, kind, at: record::clock::rfc3339(at), intent: Some(intent.seq), ..intent.clone() }
+}
+
+/// Appends a line, which gets its number, durable when it returns.
+pub(crate) fn append(lock: &Lock<'_>, entry: Entry) -> anyhow::Result<()> {
+    lock.journal().borrow_mut().append(lock, entry, Disk::Now).map(drop)
 }
 
 /// Writes that the release's pipe came through, durable when it returns.
@@ -113,7 +121,7 @@ fn judge(lock: &Lock<'_>, judged: Change, kind: Kind) -> anyhow::Result<()> {
         intent: None,
         stages: judged.stages,
     };
-    lock.journal().borrow_mut().append(lock, entry, Disk::Now).map(drop)
+    append(lock, entry)
 }
 
 /// Writes what another tool's log tells of the time before these tools: `Found` for a link that named a release then,
@@ -138,10 +146,5 @@ pub fn past(lock: &Lock<'_>, told: Change, kind: Kind, by: Option<String>) -> an
         intent: None,
         stages: Vec::new(),
     };
-    lock.journal().borrow_mut().append(lock, entry, Disk::Now).map(drop)
-}
-
-/// Writes that a link was found to name something that no line says.
-pub(crate) fn found(lock: &Lock<'_>, entry: Entry) -> anyhow::Result<()> {
-    lock.journal().borrow_mut().append(lock, Entry { kind: Kind::Found, ..entry }, Disk::Now).map(drop)
+    append(lock, entry)
 }

@@ -14,5 +14,5 @@ mod view;
 pub use entry::{Entry, Kind, StageTime};
 pub(crate) use journal::Journal;
 pub use lines::{Change, OpenIntent, abort, bad, done, good, intent, past};
-pub(crate) use lines::{close, found};
+pub(crate) use lines::{append, end_of};
 pub use view::{History, Span, Verdict, takes_back};

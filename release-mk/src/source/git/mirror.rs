@@ -212,8 +212,11 @@ fn failed(address: &str, what: &str, ended: &Ended, pipe: &Pipe) -> anyhow::Erro
         Outcome::NotFound => "git is not installed".to_owned(),
         _ => format!("git {what} of {} failed: {said}", without_secrets(address)),
     };
-    let failure = Failure::new(Exit::Failed, "mk.git", message)
-        .hint("check the address, the reference and your access with git ls-remote");
+    let hint = match crate::identity::became() {
+        Some(owner) => format!("git runs as {owner}, who owns the root: see what sudo -u {owner} git ls-remote says"),
+        None => "check the address, the reference and your access with git ls-remote".to_owned(),
+    };
+    let failure = Failure::new(Exit::Failed, "mk.git", message).hint(hint);
     if detail.is_empty() { failure.into() } else { failure.detail(detail).into() }
 }
 
