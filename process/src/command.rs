@@ -31,6 +31,7 @@ pub struct Spec {
     grace: Duration,
     deploy_fd: DeployFd,
     guarded: bool,
+    leaves_nothing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,7 @@ impl Spec {
             grace: Duration::from_secs(5),
             deploy_fd: DeployFd::Kept,
             guarded: false,
+            leaves_nothing: false,
         }
     }
 
@@ -117,9 +119,15 @@ impl Spec {
         self
     }
 
+    /// Ends what is left of its process group when it has ended itself, too.
+    pub fn leaving_nothing(mut self) -> Self {
+        self.leaves_nothing = true;
+        self
+    }
+
     /// Runs it and waits for its end, its deadline, or `interrupts` becoming readable.
     ///
-    /// What it started in the background and left behind lives on after a normal end. An error means
+    /// What it started in the background and left behind lives on after a normal end, unless nothing is to be left. An error means
     /// that it could not be started or watched; everything that ran is an [`Outcome`].
     pub fn run(&self, interrupts: Option<BorrowedFd<'_>>) -> Result<Ended> {
         run::run(self, interrupts, None)

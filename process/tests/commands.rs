@@ -111,6 +111,19 @@ fn the_environment_is_ours_but_for_what_was_said() {
 }
 
 #[test]
+fn what_it_leaves_in_its_group_is_ended_where_nothing_is_to_be_left() {
+    for (left, killed) in [("sleep 303", "15"), ("sh -c 'trap \"\" TERM; sleep 303 & wait; wait'", "9")] {
+        let spec = sh(&format!("{left} >/dev/null 2>&1 & echo $!")).captured(100).grace(Duration::from_millis(300));
+        let ended = spec.leaving_nothing().run(None).unwrap();
+        assert!(ended.rest_ended && ended.outcome.is_success(), "{left}: {ended:?}");
+        let pid = String::from_utf8(ended.stdout).unwrap().trim().parse().unwrap();
+        assert!(process::Watched::of(pid).unwrap().is_none(), "{left} lives on after signal {killed}");
+    }
+    let nothing = sh("sleep 0 & wait; exit 3").leaving_nothing().run(None).unwrap();
+    assert_eq!((nothing.outcome, nothing.rest_ended), (Outcome::Exited(3), false));
+}
+
+#[test]
 fn services_are_started_without_the_deploy_lock_and_others_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let script = "exec 9>\"$2\"; CUTOVER_DEPLOY_FD=9 exec \"$1\" --ignored --exact inside_a_deploy --nocapture";

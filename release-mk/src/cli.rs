@@ -39,7 +39,7 @@ struct Cli {
     /// Leave out what matches: at any depth, or anchored at the top if there is a slash in it; repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING, RELEASE_PATH and, from git, RELEASE_REF and RELEASE_REVISION; repeatable, in order
+    /// Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING, RELEASE_PATH and, from git, RELEASE_REF and RELEASE_REVISION; what it leaves running is ended; repeatable, in order
     #[arg(long, value_name = "NAME=COMMAND", value_parser = step)]
     step: Vec<Step>,
     /// Keep only what matches of what was built, with what --share and --stamp add; repeatable

@@ -41,8 +41,10 @@ pub(crate) fn run(
         let name = format!("{}.log", step.name);
         let mut log = logs.open_file(&name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC, 0o600)?;
         let mut lost = None;
-        let mut spec =
-            Spec::shell(format!("step {}", step.name), &step.command).directory(staging.tree.path()).guarded();
+        let mut spec = Spec::shell(format!("step {}", step.name), &step.command)
+            .directory(staging.tree.path())
+            .guarded()
+            .leaving_nothing();
         for (key, value) in environment {
             spec = spec.env(*key, value);
         }
@@ -55,6 +57,12 @@ pub(crate) fn run(
         })?;
         report[at].elapsed_ms = Some(milliseconds(ended.elapsed));
         report[at].log = Some(logs.path().join(&name).display().to_string());
+        if ended.rest_ended {
+            pipe.say(format_args!(
+                "step {} left processes behind, which were ended: nobody may change a release",
+                step.name
+            ));
+        }
         judge(step, &ended, &mut report[at], pipe, hint)?;
         if let Some(error) = lost {
             return Err(error).with_context(|| format!("write the log {name}"));

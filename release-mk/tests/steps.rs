@@ -45,6 +45,18 @@ fn a_failed_build_goes_on_with_its_first_unfinished_step() {
 }
 
 #[test]
+fn what_a_step_leaves_running_changes_no_release() {
+    let site = Site::new();
+    site.write("source/f", "x");
+    let step = "b=(sleep 1; echo late >late; echo changed >f) >/dev/null 2>&1 & echo started";
+    let run = site.mk(&site.path("source"), &["--name", "v1", "--step", step]).expect(0);
+    assert!(run.stderr.contains("step b left processes behind, which were ended"), "{}", run.stderr);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    site.sha256sum("v1");
+    assert!(!site.path("root/releases/v1/late").exists());
+}
+
+#[test]
 fn a_signal_ends_the_whole_step_and_leaves_a_build_that_can_be_resumed() {
     for (signal, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
         is_ended_and_resumed(signal, status);

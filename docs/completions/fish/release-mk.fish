@@ -43,7 +43,7 @@ complete -c release-mk -l from -d 'Where the release comes from: a directory, a 
 complete -c release-mk -l ref -d 'Take SOURCE for a git repository, local or at an ssh, https or file URL, and REF for the branch, tag or commit of it' -r
 complete -c release-mk -l name -d 'Name the release; by default UTC time and number, as 20261121T071000Z-12' -r
 complete -c release-mk -l exclude -d 'Leave out what matches: at any depth, or anchored at the top if there is a slash in it; repeatable' -r
-complete -c release-mk -l step -d 'Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING, RELEASE_PATH and, from git, RELEASE_REF and RELEASE_REVISION; repeatable, in order' -r
+complete -c release-mk -l step -d 'Run COMMAND in the tree with /bin/sh; it sees RELEASE_ID, RELEASE_ROOT, RELEASE_STAGING, RELEASE_PATH and, from git, RELEASE_REF and RELEASE_REVISION; what it leaves running is ended; repeatable, in order' -r
 complete -c release-mk -l artifact -d 'Keep only what matches of what was built, with what --share and --stamp add; repeatable' -r
 complete -c release-mk -l resume -d 'Go on with this unfinished build, from its first unfinished step; all other options as before; --name may be left out' -r -f -a '(__cutover_values failed)'
 complete -c release-mk -l share -d 'Link PATH to shared/PATH: with a trailing slash a directory, made if missing, else a file that must exist; repeatable' -r

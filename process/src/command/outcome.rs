@@ -36,6 +36,8 @@ pub struct Ended {
     pub truncated: bool,
     /// How long it ran.
     pub elapsed: Duration,
+    /// Whether it left processes behind that were ended, see [`Spec::leaving_nothing`](super::Spec::leaving_nothing).
+    pub rest_ended: bool,
 }
 
 impl Outcome {

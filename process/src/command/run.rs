@@ -35,6 +35,7 @@ pub(super) fn run(spec: &Spec, interrupts: Option<BorrowedFd<'_>>, hook: Hook<'_
         stderr: Vec::new(),
         truncated: false,
         elapsed: started.elapsed(),
+        rest_ended: false,
     };
     let (child, outputs) = match start(spec, hook.is_some())? {
         Ok(running) => running,
@@ -42,8 +43,12 @@ pub(super) fn run(spec: &Spec, interrupts: Option<BorrowedFd<'_>>, hook: Hook<'_
     };
     let mut running = Running::watch(child, outputs, hook).with_context(|| format!("watch {}", spec.label))?;
     let deadline = spec.time_limit.and_then(|limit| started.checked_add(limit));
+    let mut rest_ended = false;
     let outcome = match running.wait(deadline, interrupts) {
-        Stopped::Ended => running.collect().with_context(|| format!("wait for {}", spec.label))?,
+        Stopped::Ended => {
+            rest_ended = spec.leaves_nothing && running.end_rest(spec.grace);
+            running.collect().with_context(|| format!("wait for {}", spec.label))?
+        }
         Stopped::TimedOut => {
             running.end_group(spec.grace);
             Outcome::TimedOut(spec.time_limit.unwrap_or_default())
@@ -60,6 +65,7 @@ pub(super) fn run(spec: &Spec, interrupts: Option<BorrowedFd<'_>>, hook: Hook<'_
         stdout: stdout.kept,
         stderr: stderr.kept,
         elapsed: started.elapsed(),
+        rest_ended,
     })
 }
 
@@ -267,6 +273,21 @@ impl<'h> Running<'h> {
     fn collect(&mut self) -> Result<Outcome> {
         guard::forget(self.child.id());
         Ok(Outcome::of_status(self.child.wait()?))
+    }
+
+    /// Ends what the leader, which has ended and is not collected yet, left behind. Whether there was anything.
+    fn end_rest(&mut self, grace: Duration) -> bool {
+        let leader = self.child.id();
+        let ended_within = |time| group::wait_members(leader, Instant::now() + time, None);
+        if ended_within(Duration::ZERO) {
+            return false;
+        }
+        group::signal(leader, Signal::TERM);
+        if !ended_within(grace) {
+            group::signal(leader, Signal::KILL);
+            ended_within(AFTER_KILL);
+        }
+        true
     }
 
     /// Ends the whole group: TERM, `grace`, KILL. The leader is collected last, because its number is

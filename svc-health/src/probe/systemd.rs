@@ -86,6 +86,7 @@ mod tests {
             stderr: stderr.into(),
             truncated: false,
             elapsed: Duration::ZERO,
+            rest_ended: false,
         }
     }
 
