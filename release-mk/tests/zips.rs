@@ -20,6 +20,25 @@ fn zip(site: &Site, script: &str) -> std::path::PathBuf {
 }
 
 #[test]
+fn a_zip_says_how_many_entries_it_has_before_its_table_is_read() {
+    let site = Site::new();
+    // Nothing but an end: the table it tells of is not there, so who reads that first calls it damaged.
+    let mut end = b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0".to_vec();
+    let mut large = b"PK\x06\x06".to_vec();
+    large.extend(44_u64.to_le_bytes());
+    large.extend([0; 20]);
+    large.extend(2_000_000_u64.to_le_bytes());
+    large.extend([0; 16]);
+    let mut locator = b"PK\x06\x07\0\0\0\0".to_vec();
+    locator.extend(0_u64.to_le_bytes());
+    locator.extend(1_u32.to_le_bytes());
+    let zip = [large, locator, end.clone()].concat();
+    assert_eq!(site.mk(&site.write("many.zip", zip), &[]).expect(77).code(), "archive.limit");
+    end[10..12].copy_from_slice(&[11, 0]);
+    assert_eq!(site.mk(&site.write("few.zip", end), &["--max-files", "10"]).expect(77).code(), "archive.limit");
+}
+
+#[test]
 fn a_hostile_zip_is_refused_whole() {
     if Command::new("python3").arg("--version").output().is_err() {
         skip::note("there is no python3 to make zip archives with");

@@ -126,7 +126,7 @@ fn hard_link<'l>(
     let parent = |path: &Path| target.tree.open_beneath(path.parent().unwrap_or(Path::new("")));
     let nothing = || {
         let message = format!(
-            "the archive is refused: '{}' is a hard link to '{}', which is no file of it",
+            "the archive is refused: '{}' is a hard link to '{}', which is no file of it or is left out",
             shown(path),
             shown(first)
         );

@@ -14,6 +14,7 @@ pub(crate) mod symlinks;
 pub(crate) mod tar;
 pub(crate) mod target;
 pub(crate) mod unpack;
+mod window;
 mod write;
 pub(crate) mod zip;
 

@@ -110,6 +110,14 @@ pub(crate) fn unpack(
     })
 }
 
+/// Only a directory can be the top of a tree.
+fn refuse_top(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() {
+        bail!(refuse("archive.path", "the archive is refused: its top is a file or a link"));
+    }
+    Ok(())
+}
+
 impl<'a> Unpack<'a> {
     /// Where it goes.
     pub(crate) fn target(&self) -> &'a Target<'a> {
@@ -130,6 +138,7 @@ impl Unpack<'_> {
     /// A symlink. Where it leads is judged when all are known.
     pub(crate) fn symlink(&mut self, name: &[u8], target: OsString, header: Header) -> Result<()> {
         let Some(path) = self.accept(name)? else { return Ok(()) };
+        refuse_top(&path)?;
         if !(1..=LONGEST_TARGET).contains(&target.len()) || target.as_bytes().contains(&0) {
             let message = format!("the archive is refused: the target of the symlink '{}' is none", shown(&path));
             bail!(refuse("archive.link", message));
@@ -147,6 +156,7 @@ impl Unpack<'_> {
     /// A further name for a file of the archive. Made when all files are there.
     pub(crate) fn hard_link(&mut self, name: &[u8], target: &[u8]) -> Result<()> {
         let Some(path) = self.accept(name)? else { return Ok(()) };
+        refuse_top(&path)?;
         self.parent_of(&path)?;
         self.waiting.hard_link(self.target.limits, path, names::path(target)?)
     }
@@ -230,9 +240,7 @@ impl Unpack<'_> {
             ));
         }
         let Some(path) = self.accept(name)? else { return Ok(None) };
-        if path.as_os_str().is_empty() {
-            bail!(refuse("archive.path", "the archive is refused: its top is a file"));
-        }
+        refuse_top(&path)?;
         self.bytes = self.bytes.saturating_add(size);
         let limits = self.target.limits;
         if self.bytes > limits.archive_bytes() {

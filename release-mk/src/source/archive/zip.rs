@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 
 use ::zip::result::ZipError;
 use ::zip::{CompressionMethod, ZipArchive};
@@ -14,6 +15,7 @@ use super::refuse;
 use super::state::State;
 use super::target::Target;
 use super::unpack::{Header, Unpack, unpack};
+use super::window::Window;
 use crate::content::Sha;
 
 /// The system that made an entry, whose external attributes are then a mode in the upper half.
@@ -48,8 +50,13 @@ fn digest(from: &mut File, tick: &mut dyn FnMut() -> Result<()>) -> Result<Sha> 
 }
 
 fn parse(from: File, unpack: &mut Unpack<'_>, state: &State<'_>) -> Result<()> {
-    let mut directory = std::io::BufReader::new(from.try_clone().context("read the archive")?);
-    let mut archive = ZipArchive::new(std::io::BufReader::new(from)).map_err(damaged)?;
+    let size = from.metadata().context("read the archive")?.len();
+    if let Some(entries) = announced(&from, size) {
+        // The whole table is held in memory below.
+        unpack.target().limits.refuse_entries(entries)?;
+    }
+    let mut directory = Window::over(from.try_clone().context("read the archive")?, size);
+    let mut archive = ZipArchive::new(Window::over(from, size)).map_err(damaged)?;
     refuse_by_table(&mut directory, archive.central_directory_start(), archive.len())?;
     refuse_overlaps(&mut archive)?;
     for index in 0..archive.len() {
@@ -93,6 +100,23 @@ fn parse(from: File, unpack: &mut Unpack<'_>, state: &State<'_>) -> Result<()> {
     Ok(())
 }
 
+/// How many entries the end of the archive says that there are; `None` where it says nothing that is understood here. Not
+/// relied upon but for refusing.
+fn announced(from: &File, size: u64) -> Option<u64> {
+    // Behind the last record there is nothing but a comment.
+    let mut tail = vec![0; usize::try_from(size.min(20 + 22 + 0xffff)).ok()?];
+    let first = size - tail.len() as u64;
+    from.read_exact_at(&mut tail, first).ok()?;
+    let at = tail.windows(4).rposition(|bytes| bytes == b"PK\x05\x06")?;
+    let count = u16::from_le_bytes(tail.get(at + 10..at + 12)?.try_into().ok()?);
+    let locator = tail.get(at.checked_sub(20).unwrap_or(at)..at).filter(|bytes| bytes.starts_with(b"PK\x06\x07"));
+    let Some(locator) = locator.filter(|_| count == u16::MAX) else { return Some(u64::from(count)) };
+    let mut large = [0; 56];
+    from.read_exact_at(&mut large, u64::from_le_bytes(locator.get(8..16)?.try_into().ok()?)).ok()?;
+    let entries = u64::from_le_bytes(large[32..40].try_into().ok()?);
+    large.starts_with(b"PK\x06\x06").then_some(entries)
+}
+
 /// One entry, which may be very long: between reads the signals and the pipe are looked after.
 struct Looked<'l, 's, R> {
     from: R,
@@ -109,7 +133,6 @@ impl<R: Read> Read for Looked<'_, '_, R> {
 /// The crate keeps the last of several entries of one name and drops set-id bits; here the table itself is read.
 fn refuse_by_table<R: Read + Seek>(table: &mut R, start: u64, kept: usize) -> Result<()> {
     let broken = |error: std::io::Error| damaged(error.into());
-    let position = table.stream_position().map_err(broken)?;
     table.seek(SeekFrom::Start(start)).map_err(broken)?;
     let mut count = 0;
     let mut header = [0; 46];
@@ -121,8 +144,6 @@ fn refuse_by_table<R: Read + Seek>(table: &mut R, start: u64, kept: usize) -> Re
         let length = |at: usize| i64::from(u16::from_le_bytes([header[at], header[at + 1]]));
         table.seek(SeekFrom::Current(length(28) + length(30) + length(32))).map_err(broken)?;
     }
-    // The descriptor's position is shared with the crate's reader.
-    table.seek(SeekFrom::Start(position)).map_err(broken)?;
     if count != kept {
         bail!(refuse("archive.duplicate", "the archive is refused: it has several entries of one name"));
     }
