@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use nix::sys::socket::{MsgFlags, recv};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// The signals that count. Readable (by poll) from the moment one counted.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ impl Interrupts {
             signal_hook::flag::register_usize(signal, Arc::clone(&last), usize::try_from(signal).unwrap_or(0))?;
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
+        // Beyond ulimit -f a write shall fail, as on a full disk, and not be the end of us without a word. What is started has
+        // the default again.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(Self { last, came, patient: OnceLock::new() })
     }
 

@@ -91,7 +91,6 @@ fn judge<'a>(inventory: &'a Inventory, live: Option<&'a Manifest>, digest: &str)
 }
 
 fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Result<Content> {
-    let mut tick = || watch::look(pipe);
     match source {
         Source::Directory { path, dir } => {
             let now = pipe.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -106,21 +105,23 @@ fn content(pipe: &Pipe, request: &Request, source: &Source, root: &Root) -> Resu
                 meter: &meter,
                 user: Some(metadata::user()),
             };
-            pass.run(tick)?;
+            pass.run(|| watch::look(pipe))?;
             if !pipe.dry_run() {
                 cache.write(root.state(), path)?;
             }
             Content::of_entries(&entries)
         }
-        Source::File { name, file, .. } => Ok(Content::File(digest(file, &mut tick)?, name.clone())),
-        Source::Archive { file, .. } => Ok(Content::Archive(digest(file, &mut tick)?)),
+        Source::File { name, file, .. } => Ok(Content::File(digest(file, pipe)?, name.clone())),
+        Source::Archive { file, .. } => Ok(Content::Archive(digest(file, pipe)?)),
         Source::Git(git) => Ok(Content::Revision(git.commit(root.state(), pipe)?.revision.clone())),
     }
 }
 
-fn digest(file: &std::fs::File, tick: &mut dyn FnMut() -> Result<()>) -> Result<crate::content::Sha> {
-    tick()?;
+fn digest(file: &std::fs::File, pipe: &Pipe) -> Result<crate::content::Sha> {
     let size = u64::try_from(fstat(file).context("look at the source")?.st_size).unwrap_or(0);
     let job = Job { from: file, to: None, size, sparse: false, reflink: &AtomicBool::new(false), meter: None };
-    Copier::default().copy(&job, &|| false).map_err(|fault| anyhow::anyhow!("read the source: {fault:?}"))
+    let hashed = Copier::default().copy(&job, &|| watch::look(pipe).is_err());
+    // Why it was stopped, if it was.
+    watch::look(pipe)?;
+    hashed.map_err(|fault| anyhow::anyhow!("read the source: {fault:?}"))
 }

@@ -23,6 +23,8 @@ use crate::progress::Meter;
 /// A file's digest, raw.
 pub(crate) type Sha = [u8; 32];
 
+/// So much of a hole is hashed between two looks at whether to go on.
+const ZEROS: u64 = 64 << 20;
 const CHUNK: usize = 256 * 1024;
 /// From this size on a second thread hashes; below it would cost more than it wins.
 const ASIDE: u64 = 4 * 1024 * 1024;
@@ -115,8 +117,15 @@ impl Copier {
         while at < job.size {
             if at >= data_end {
                 let (start, end) = next_data(job.from, at, job.size).map_err(Fault::Read)?;
-                self.hash(hasher, Part::Zeros(start - at));
-                (at, data_end) = (start, end);
+                while at < start {
+                    let zeros = (start - at).min(ZEROS);
+                    self.hash(hasher, Part::Zeros(zeros));
+                    at += zeros;
+                    if stopped() {
+                        return Err(Fault::Stopped);
+                    }
+                }
+                data_end = end;
                 continue;
             }
             let want = usize::try_from((data_end.min(job.size) - at).min(CHUNK as u64)).unwrap_or(CHUNK);

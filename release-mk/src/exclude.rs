@@ -47,8 +47,8 @@ pub(crate) fn glob(pattern: &str, option: &str) -> Result<globset::Glob> {
     };
     let wrong =
         || Failure::new(Exit::Usage, "mk.pattern", format!("{option} '{}' is no pattern", pattern.escape_debug()));
-    if trimmed.is_empty() {
-        return Err(wrong().into());
+    if trimmed.is_empty() || anchored.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(wrong().hint("it is relative to the top of the tree, without '.' and '..'").into());
     }
     GlobBuilder::new(&anchored).literal_separator(true).build().with_context(wrong)
 }
@@ -66,6 +66,8 @@ mod tests {
             ("*.pyc", "a/b/c.pyc", true),
             ("/build", "build", true),
             ("/build", "a/build", false),
+            ("./build", "build", true),
+            ("./build", "a/build", false),
             ("build/", "a/build", true),
             ("a/*.log", "a/x.log", true),
             ("a/*.log", "a/b/x.log", false),
@@ -76,7 +78,7 @@ mod tests {
             let exclude = Exclude::new(&[pattern.to_owned()], vec!["taken".into()]).unwrap();
             assert_eq!(exclude.matches(Path::new(path)), excluded, "{pattern} on {path}");
         }
-        for wrong in ["", "/", "a[", "{a"] {
+        for wrong in ["", "/", "a[", "{a", "../a", "a/../b", "a/./b", "."] {
             assert!(Exclude::new(&[wrong.to_owned()], Vec::new()).is_err(), "{wrong} was taken");
         }
     }

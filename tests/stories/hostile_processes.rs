@@ -105,8 +105,18 @@ fn few_descriptors_are_enough_or_refused() {
         }
         let run = shop.pipe(format!("ulimit -n {limit}; exec release-mk --root $ROOT --from v3 --name three")).run();
         assert_eq!(run.status == 0, shop.releases().contains(&"three".to_owned()), "{limit} descriptors\n{run}");
+        assert!(!run.stderr.contains("the source changed"), "{limit} descriptors\n{run}");
         assert_eq!(shop.debris(), [] as [&str; 0], "{limit} descriptors\n{run}");
     }
+}
+
+#[test]
+fn a_file_larger_than_allowed_fails_the_build_with_a_word_and_leaves_nothing() {
+    let (shop, _) = shop();
+    std::fs::write(shop.path().join("v3/large"), vec![b'x'; 3 << 20]).expect("write a source");
+    let run = shop.pipe("ulimit -f 1024; release-mk --root $ROOT --from v3 --name three").run();
+    assert_eq!(run.exits(1).says("File too large").record()["ok"], false, "{run}");
+    assert_eq!(shop.debris(), [] as [&str; 0], "{run}");
 }
 
 #[test]

@@ -50,7 +50,8 @@ fn after_a_change_by_hand_the_plan_says_what_the_rollback_does() {
         let hand = hand.replace("{v1}", &v1).replace("{v2}", &v2).replace("{v3}", &v3);
         shop.pipe(format!("ln -sfn {hand} $ROOT/current")).run().exits(0);
         let shown = shop.pipe("release-ls --root $ROOT --json").run();
-        let shown = shown.exits(0).stdout.lines().find(|line| line.contains("\"previous\":[\"current\"]")).map(str::to_owned);
+        let shown =
+            shown.exits(0).stdout.lines().find(|line| line.contains("\"previous\":[\"current\"]")).map(str::to_owned);
         let planned = shop.pipe("release-switch --root $ROOT --rollback --dry-run").run();
         let planned = planned.exits(0).record().stage("release-switch")["to"].clone();
         let run = shop.pipe("release-switch --root $ROOT --rollback").run();

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dir::{Dir, Kind, Stat};
+use nix::errno::Errno;
 use nix::sys::stat::{FileStat, Mode, mkdirat};
 use nix::sys::time::TimeSpec;
 use record::{Exit, Failure};
@@ -113,7 +114,7 @@ impl Engine<'_> {
 
     fn directory(&self, worker: &Worker<'_, Task>, own: &mut Own, path: PathBuf) -> Result<()> {
         let Own { buffer, names, hands } = own;
-        let from = self.copy.from.open_beneath(&path).with_context(|| changed(&path))?;
+        let from = self.copy.from.open_beneath(&path).map_err(|error| lost(error, changed(&path)))?;
         let to = self.copy.to.open_beneath(&path)?;
         let previous = self.copy.previous.and_then(|previous| previous.directory(&path));
         let stat = from.own_stat()?.0;
@@ -228,6 +229,16 @@ impl Engine<'_> {
             metadata::finish(&dir, mode, &mtime).map_err(|e| dir.error("set mode of", OsStr::new(""), e))?;
         }
         Ok(())
+    }
+}
+
+/// What was there a moment ago is not any more; any other error speaks for itself.
+fn lost(error: dir::Error, failure: Failure) -> anyhow::Error {
+    match error.errno() {
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES | Errno::EPERM => {
+            anyhow::Error::new(error).context(failure)
+        }
+        _ => error.into(),
     }
 }
 

@@ -182,7 +182,17 @@ fn a_link_to_a_file_keeps_naming_a_file() {
     }
     let (history, link) = (History::of(entries), link());
     let choose = |wish: &Wish| {
-        plan(&Situation { root: Path::new("/srv/shop"), link: &link, now: Some(&jar), history: &history, present: &|_, _| true }, wish, None)
+        plan(
+            &Situation {
+                root: Path::new("/srv/shop"),
+                link: &link,
+                now: Some(&jar),
+                history: &history,
+                present: &|_, _| true,
+            },
+            wish,
+            None,
+        )
     };
     let to_a = Target { release: id("a"), inside: Some("app-a.jar".into()) };
     assert_eq!(choose(&Wish::Previous).expect("a is good").to, to_a, "the older file's own name");

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dir::{Kind, Stat};
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, UtimensatFlags, fstat, utimensat};
@@ -15,7 +15,7 @@ use nix::unistd::{AccessFlags, faccessat, linkat};
 use record::{Exit, Failure};
 use store::listing::What;
 
-use super::{Engine, Pair, Task, changed};
+use super::{Engine, Pair, Task, changed, lost};
 use crate::content::{Copier, Fault, Job, Sha};
 use crate::links::Copied;
 use crate::metadata;
@@ -24,8 +24,8 @@ use crate::shown::shown;
 
 impl Engine<'_> {
     pub(super) fn symlink(&self, pair: &Pair, name: &OsStr, path: &Path) -> Result<What> {
-        let stat = pair.from.stat(name).with_context(|| changed(path))?;
-        let target = pair.from.read_link(name).with_context(|| changed(path))?;
+        let stat = pair.from.stat(name).map_err(|error| lost(error, changed(path)))?;
+        let target = pair.from.read_link(name).map_err(|error| lost(error, changed(path)))?;
         pair.to.symlink(&target, name)?;
         let mtime = metadata::modified(&stat.0);
         utimensat(&pair.to, name, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::NoFollowSymlink)
@@ -83,7 +83,7 @@ impl Engine<'_> {
 
     /// What a file is that may be read: not to be linked to is what could not have been copied.
     fn look(pair: &Pair, name: &OsStr, path: &Path) -> Result<FileStat> {
-        let stat = pair.from.stat(name).with_context(|| unreadable(path))?;
+        let stat = pair.from.stat(name).map_err(|error| lost(error, unreadable(path)))?;
         let is_open = stat.mode() & 0o004 != 0;
         if !is_open && faccessat(&pair.from, name, AccessFlags::R_OK, AtFlags::AT_EACCESS).is_err() {
             return Err(unreadable(path).into());
@@ -92,7 +92,7 @@ impl Engine<'_> {
     }
 
     fn open(pair: &Pair, name: &OsStr, path: &Path) -> Result<(File, FileStat)> {
-        let from = pair.from.open_file(name, OFlag::O_RDONLY, 0).with_context(|| unreadable(path))?;
+        let from = pair.from.open_file(name, OFlag::O_RDONLY, 0).map_err(|error| lost(error, unreadable(path)))?;
         let stat = fstat(&from).map_err(|e| pair.from.error("look at", name, e))?;
         if Stat(stat).kind() != Kind::File {
             return Err(changed(path).into());
