@@ -33,7 +33,7 @@ fn denied_to_owner(pipe: &Pipe) -> Option<String> {
     let owner = pipe.root.as_ref()?.owner();
     let is_another = pipe.by_uid_0 && owner.uid != 0;
     let name = is_another.then(|| owner.user_name())?;
-    Some(format!("this was done as {name}, who owns the root, and not as uid 0: let him in there"))
+    Some(format!("the tools act as {name}, who owns the root, and not as uid 0: let him in there"))
 }
 
 #[cfg(test)]

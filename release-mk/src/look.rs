@@ -48,6 +48,12 @@ pub(crate) fn look(pipe: &Pipe, request: &Request, source: &Source, site: &Site)
         return Err(Failure::new(Exit::Usage, "usage", "--sha256 is for archives and single files").into());
     }
     refuse_terminal(pipe, request, source, site)?;
+    if let (Source::Directory { dir, .. }, Some(stamp)) = (source, &request.stamp)
+        && dir.open_beneath(stamp).is_ok()
+    {
+        let message = format!("--stamp {} is a directory of the source, which would be left out", stamp.display());
+        return Err(Failure::new(Exit::Usage, "usage", message).into());
+    }
     let links = request.link_unchanged && request.steps.is_empty() && is_live(pipe, site)?;
     let room = space::of(&site.path)?;
     let shared = share::look(&request.share, &site.path)?;

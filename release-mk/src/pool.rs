@@ -177,7 +177,7 @@ pub(crate) fn threads<'scope, T: Send + 'scope>(
 /// What is said where a thread is needed and none is to be had.
 pub(crate) fn no_thread() -> Failure {
     Failure::new(Exit::Failed, "mk.threads", "start a thread")
-        .hint("processes and threads are used up: see ulimit -u, and TasksMax of the unit")
+        .hint("processes, threads or memory are used up: see ulimit -a, and TasksMax and MemoryMax of the unit")
         .retryable()
 }
 

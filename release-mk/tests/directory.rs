@@ -280,7 +280,9 @@ fn a_pattern_that_is_none_a_stamp_without_a_directory_and_a_link_that_leaves_are
     site.write("source/d/f", "x");
     symlink("../../elsewhere", site.path("source/d/link")).unwrap();
     let mk = |arguments: &[&str]| site.mk(&site.path("source"), arguments);
-    for wrong in [["--exclude", "a["], ["--artifact", "a["], ["--stamp", "../STAMP"], ["--share", "/etc/"]] {
+    for wrong in
+        [["--exclude", "a["], ["--artifact", "a["], ["--stamp", "../STAMP"], ["--stamp", "d"], ["--share", "/etc/"]]
+    {
         mk(&wrong).expect(2);
     }
     assert!(!site.path("root").exists(), "a wrong command line makes no root");

@@ -242,7 +242,8 @@ fn warn(pipe: &mut Pipe, root: &Root, plan: &Plan, asked: &Switch) {
     }
     if let [first, others @ ..] = &*plan.passed_over {
         let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
-        let message = format!("{first}{more} would have come before {to}, but is gone or has no manifest");
+        let message =
+            format!("{first}{more} would have come before {to}, but is not there any more, or has no manifest");
         pipe.warn("switch.passed_over", message);
     }
     if !matches!(asked.target, Target::Record) {

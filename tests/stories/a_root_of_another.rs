@@ -82,7 +82,7 @@ fn what_root_could_read_and_the_owner_cannot_is_said_to_have_been_tried_as_the_o
     }
     let shop = owned();
     shop.pipe("mkdir -p closed/v1 && chmod 700 closed").run().exits(0);
-    let owner = "this was done as nobody, who owns the root, and not as uid 0";
+    let owner = "the tools act as nobody, who owns the root, and not as uid 0";
     let run = shop.pipe("release-mk --root $ROOT --from v1 --require-env $PWD/closed/env:KEY").run();
     run.exits(1).says("closed/env").says(owner);
     assert!(run.record()["error"]["hint"].as_str().is_some_and(|hint| hint.contains("nobody")), "{run}");

@@ -73,7 +73,7 @@ fn a_release_that_was_removed_by_hand_is_not_passed_over_in_silence() {
     shop.deploy_well("v3");
     shop.pipe(format!("rm -r $ROOT/releases/{v2}")).run().exits(0);
     let run = shop.pipe("release-switch --root $ROOT --rollback").run();
-    let warning = format!("{v2} would have come before {v1}, but is gone or has no manifest");
+    let warning = format!("{v2} would have come before {v1}, but is not there any more");
     assert_eq!(run.exits(0).says(&warning).record()["warnings"][0]["code"], "switch.passed_over", "{run}");
     assert_eq!(shop.current(), Some(v1), "{run}");
 }
