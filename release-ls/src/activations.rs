@@ -148,4 +148,18 @@ mod tests {
         );
         assert_eq!(list("/srv/shop", &history, Some(&Name::new("blue").unwrap())), []);
     }
+
+    #[test]
+    fn what_was_good_and_is_rolled_back_is_shown_as_bad_with_the_stages_of_its_own_pipe() {
+        let history = History::of([
+            entry(1, Kind::Done, 1, None, "a"),
+            entry(2, Kind::Good, 1, None, "a"),
+            entry(3, Kind::Done, 2, Some(1), "b"),
+            entry(4, Kind::Good, 2, None, "b"),
+            entry(5, Kind::Bad, 2, None, "c"),
+            entry(6, Kind::Done, 1, Some(2), "c"),
+        ]);
+        let left = &list("/srv/shop", &history, None)[1];
+        assert_eq!((left.to.as_deref(), left.verdict, left.stages[0].elapsed_ms), (Some("r2"), LsVerdict::Bad, 4));
+    }
 }

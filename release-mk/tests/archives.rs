@@ -60,6 +60,8 @@ fn an_archive_with_one_hostile_entry_is_refused_whole() {
         ("absolute", vec![file("/tmp/evil")], "archive.path"),
         ("hard link out", vec![file("a"), link(Link, "h", "../../etc/passwd")], "archive.path"),
         ("absolute hard link", vec![file("a"), link(Link, "h", "/etc/passwd")], "archive.path"),
+        ("a symlink as the top", vec![link(Symlink, "./", "a"), file("a")], "archive.path"),
+        ("a hard link as the top", vec![file("a"), link(Link, ".", "a")], "archive.path"),
         ("hard link to nothing", vec![file("a"), link(Link, "h", "b")], "archive.link"),
         ("hard link to a symlink", vec![link(Symlink, "l", "a"), link(Link, "h", "l")], "archive.link"),
         ("write through a symlink", vec![link(Symlink, "l", "."), file("l/evil")], "archive.duplicate"),

@@ -4,7 +4,7 @@
 mod site;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use site::Site;
@@ -51,4 +51,28 @@ fn a_file_is_held_against_its_digest_and_its_size_and_is_known_again() {
     // A directory and a repository have no digest that anybody could have written down.
     site.write("source/f", "x");
     site.mk(&site.path("source"), &["--sha256", &sum]).expect(2);
+}
+
+#[test]
+fn a_signal_is_obeyed_while_a_hole_and_while_a_whole_file_is_hashed() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    let site = Site::new();
+    site.mk(&site.write("seed", "x"), &["--name", "seed"]).expect(0);
+    let large = std::fs::File::create(site.path("large")).unwrap();
+    // Hashing it takes minutes.
+    large.set_len(200 << 30).unwrap();
+    for option in ["--name=v1", "--if-changed"] {
+        let mut command = site.command();
+        command.arg("--from").arg(site.path("large")).args([option, "--max-bytes=1T"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(child.try_wait().unwrap().is_none(), "{option}: it has ended already");
+        kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        let told = std::time::Instant::now();
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{option}");
+        assert!(told.elapsed() < Duration::from_secs(20), "{option}: {:?}", told.elapsed());
+        assert_eq!(site.state(), [vec!["seed".to_owned()], vec![], vec![]], "{option}");
+    }
 }

@@ -61,6 +61,9 @@ fn a_report_holds_the_whole_stage() {
     let shop = Shop::new();
     shop.source("v1");
     shop.pipe("release-mk --root $ROOT --from v1 --report report.json").run().exits(0).record();
+    // Only the last stage's status is seen, so that the record tells of what an earlier one could not write.
+    let run = shop.pipe("release-mk --root $ROOT --from v1 --report nowhere/r.json | release-switch").run();
+    assert_eq!(run.exits(0).record()["warnings"][0]["code"], "report", "{run}");
     let report = std::fs::read_to_string(shop.path().join("report.json")).expect("read the report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("the report is JSON");
     assert_eq!(report["tool"], "release-mk");
