@@ -52,7 +52,7 @@ pub struct Inventory {
 pub fn read(root: &Root) -> anyhow::Result<Inventory> {
     let (history, rest) = both(|| History::read(root), || read_rest(root))?;
     let mut inventory = with_history(rest?, history?);
-    if !recover::unsettled(root, &inventory.history)?.is_empty() {
+    if !recover::unsettled(root, &inventory.history, &inventory.links).is_empty() {
         inventory.settled = Some(inventory.history.clone().settled(root)?);
     }
     Ok(inventory)

@@ -28,14 +28,13 @@ fn is_for_want_of_room(error: &anyhow::Error) -> bool {
 
 fn settle(lock: &Lock<'_>) -> anyhow::Result<()> {
     link::remove_temporaries(lock)?;
-    let unsettled = unsettled(lock, &lock.history())?;
+    let unsettled = unsettled(lock, &lock.history(), &link::all(lock)?);
     unsettled.into_iter().try_for_each(|entry| history::append(lock, entry))
 }
 
 /// The lines that would be written now, without their numbers: ends of open intents, and links that were changed by hand.
 /// Writes nothing.
-pub(crate) fn unsettled(root: &Root, history: &History) -> anyhow::Result<Vec<Entry>> {
-    let links = link::all(root)?;
+pub(crate) fn unsettled(root: &Root, history: &History, links: &[LinkState]) -> Vec<Entry> {
     let now = record::clock::now();
     let named = |name: &Name| links.iter().find(|link| link.name == *name);
     let mut lines: Vec<Entry> = Vec::new();
@@ -49,13 +48,14 @@ pub(crate) fn unsettled(root: &Root, history: &History) -> anyhow::Result<Vec<En
         let newest = ended.or_else(|| history.newest(name));
         lines.extend(found(root, name, newest, named(name), now));
     }
-    Ok(lines)
+    lines
 }
 
 impl History {
     /// As whoever takes the lock next will find it: for plans that are made without the lock. Writes nothing.
     pub fn settled(mut self, root: &Root) -> anyhow::Result<Self> {
-        unsettled(root, &self)?.into_iter().for_each(|line| self.push(line));
+        let unsettled = unsettled(root, &self, &link::all(root)?);
+        unsettled.into_iter().for_each(|line| self.push(line));
         Ok(self)
     }
 }
